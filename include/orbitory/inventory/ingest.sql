@@ -1,0 +1,347 @@
+-- any_asset: one row if the inventory has ever held a file that should still stand in storage
+SELECT id FROM asset WHERE state IN ('stored', 'archived') LIMIT 1;
+
+-- set_run: write this run's number beside every change of state from now on
+SELECT set_config('orbitory.run', %(run)s::text, false);
+
+-- start_run: open the run of this source and actor, or find it again (a retried task resumes its run)
+INSERT INTO ingest_run (source, actor, params, session) VALUES (%(source)s, %(actor)s, %(params)s::jsonb, %(session)s)
+ON CONFLICT (source, actor) DO UPDATE SET finished_at = NULL, verdict = NULL
+RETURNING id;
+
+-- find_run: the run of this source and actor
+SELECT id, extract(epoch FROM now() - started_at)::float AS seconds FROM ingest_run WHERE source = %(source)s AND actor = %(actor)s;
+
+-- hold_run: mark the run alive for as long as this session lives
+SELECT pg_advisory_lock(7001, %(run)s::int);
+
+-- adopt_batches: take over batches whose run has ended, died, or outlived its lease; returns what was adopted
+WITH dead AS (
+    SELECT b.id FROM batch b JOIN ingest_run r ON r.id = b.run_id
+    WHERE b.source = %(source)s AND b.done_at IS NULL AND b.run_id <> %(run)s
+      AND (r.finished_at IS NOT NULL
+           OR CASE WHEN r.session THEN pg_try_advisory_xact_lock(7001, r.id::int) ELSE b.lease_until < now() END)
+    FOR UPDATE OF b SKIP LOCKED
+)
+UPDATE batch b SET run_id = %(run)s, claim = NULL, lease_until = now() + %(lease)s::interval
+FROM dead WHERE b.id = dead.id
+RETURNING b.id, b.partition;
+
+-- adopt_arrivals: the open arrivals of adopted batches now count for this run
+UPDATE arrival SET run_id = %(run)s
+WHERE batch_id = ANY (%(batches)s) AND state IN ('detected', 'verified', 'extracted', 'stored');
+
+-- close_empty_batches: batches of this run in which nothing is left to do
+UPDATE batch b SET done_at = now(), claim = NULL
+WHERE b.run_id = %(run)s AND b.done_at IS NULL
+  AND NOT EXISTS (SELECT FROM arrival a WHERE a.batch_id = b.id AND a.state IN ('detected', 'verified', 'extracted', 'stored'));
+
+-- open_batches: what this run still has to do, with the files left in each
+SELECT b.id, b.partition, count(a.id)::int AS count FROM batch b
+JOIN arrival a ON a.batch_id = b.id AND a.state IN ('detected', 'verified', 'extracted', 'stored')
+WHERE b.run_id = %(run)s AND b.done_at IS NULL GROUP BY b.id ORDER BY b.id;
+
+-- lock_detect: one detect of a source at a time; the second waits and then finds nothing new
+SELECT pg_advisory_xact_lock(7002, hashtext(%(source)s));
+
+-- create_seen: what the scan found, for this transaction
+CREATE TEMP TABLE seen (path bytea, name text, dev bigint, ino bigint, size bigint, mtime_ns bigint, ctime_ns bigint,
+                        regular boolean) ON COMMIT DROP;
+
+-- copy_seen: load the scan
+COPY seen FROM STDIN;
+
+-- forget_withdrawn: waiting files whose names are gone were renamed or withdrawn by their sender before they were complete
+DELETE FROM arrival a WHERE a.source = %(source)s AND a.state = 'waiting' AND a.landed
+  AND NOT EXISTS (SELECT FROM seen s WHERE s.path = a.path);
+
+-- candidates: files in landing that no batch holds: new ones and waiting ones, with their ages by the database's clock
+SELECT s.path, s.name, s.dev, s.ino, s.size, s.mtime_ns, s.ctime_ns, s.regular, a.id IS NOT NULL AS known,
+       (extract(epoch FROM now()) - s.mtime_ns / 1e9)::float AS age,
+       coalesce(extract(epoch FROM now() - a.first_seen), 0)::float AS waited,
+       CASE WHEN (a.dev, a.ino, a.size, a.mtime_ns, a.ctime_ns) = (s.dev, s.ino, s.size, s.mtime_ns, s.ctime_ns)
+            THEN extract(epoch FROM now() - a.changed_at) ELSE 0 END::float AS unchanged
+FROM seen s LEFT JOIN arrival a ON a.source = %(source)s AND a.path = s.path AND a.landed
+WHERE a.id IS NULL OR a.state = 'waiting';
+
+-- ever_seen: which of these names this source has ever delivered
+SELECT DISTINCT name FROM arrival WHERE source = %(source)s AND name = ANY (%(names)s);
+
+-- insert_batch: a new batch of this run
+INSERT INTO batch (run_id, source, partition, files, bytes, lease_until)
+VALUES (%(run)s, %(source)s, %(partition)s, %(files)s, %(bytes)s, now() + %(lease)s::interval) RETURNING id;
+
+-- create_planned: the decisions of detect, for this transaction
+CREATE TEMP TABLE planned (path bytea, name text, role text, unit_path bytea, batch_id bigint, state text, reason text,
+    detail text, sensor text, sensing_start timestamptz, sensing_end timestamptz, dev bigint, ino bigint, size bigint,
+    mtime_ns bigint, ctime_ns bigint, announced text) ON COMMIT DROP;
+
+-- copy_planned: load the decisions
+COPY planned FROM STDIN;
+
+-- record_arrivals: write the decisions into the ledger; a waiting row is carried on, any other is new
+INSERT INTO arrival (source, path, name, role, run_id, batch_id, state, reason, stage, detail, sensor, sensing_start,
+                     sensing_end, dev, ino, size, mtime_ns, ctime_ns, announced)
+SELECT %(source)s, path, name, role, %(run)s, batch_id, state, reason, 'detect', detail, sensor, sensing_start,
+       sensing_end, dev, ino, size, mtime_ns, ctime_ns, announced::jsonb
+FROM planned ORDER BY path
+ON CONFLICT (source, path) WHERE landed DO UPDATE SET
+    role = EXCLUDED.role, unit_id = NULL, run_id = EXCLUDED.run_id, batch_id = EXCLUDED.batch_id, state = EXCLUDED.state,
+    reason = EXCLUDED.reason, stage = 'detect', detail = EXCLUDED.detail, sensor = EXCLUDED.sensor,
+    sensing_start = EXCLUDED.sensing_start, sensing_end = EXCLUDED.sensing_end, dev = EXCLUDED.dev, ino = EXCLUDED.ino,
+    size = EXCLUDED.size, mtime_ns = EXCLUDED.mtime_ns, ctime_ns = EXCLUDED.ctime_ns, announced = EXCLUDED.announced,
+    changed_at = CASE WHEN (arrival.dev, arrival.ino, arrival.size, arrival.mtime_ns, arrival.ctime_ns)
+                         = (EXCLUDED.dev, EXCLUDED.ino, EXCLUDED.size, EXCLUDED.mtime_ns, EXCLUDED.ctime_ns)
+                      THEN arrival.changed_at ELSE now() END
+    WHERE arrival.state = 'waiting';
+
+-- join_sidecars: sidecars point to the data file whose fate they share
+UPDATE arrival s SET unit_id = d.id
+FROM planned p JOIN arrival d ON d.source = %(source)s AND d.path = p.unit_path AND d.landed
+WHERE p.unit_path IS NOT NULL AND s.source = %(source)s AND s.path = p.path AND s.landed;
+
+-- claim_batch: take the batch; whoever held it before can no longer write
+UPDATE batch SET claim = gen_random_uuid(), owner = %(owner)s, tries = tries + 1, lease_until = now() + %(lease)s::interval
+WHERE id = %(batch)s RETURNING claim, source, partition, careful, run_id, done_at;
+
+-- fence: keep the claim for another lease; no row when another try has taken over
+UPDATE batch SET lease_until = now() + %(lease)s::interval WHERE id = %(batch)s AND claim = %(claim)s AND done_at IS NULL;
+
+-- be_careful: from now on this batch is placed by copy with an fsync per file
+UPDATE batch SET careful = true WHERE id = %(batch)s AND claim = %(claim)s;
+
+-- batch_arrivals: the batch's files in one state, sidecars behind their data file, in the order in which winners are decided
+SELECT a.id, a.unit_id, a.path, a.name, a.role, a.state, a.reason, a.detail, a.dev, a.ino, a.size, a.mtime_ns, a.ctime_ns,
+       a.announced, a.sensor, a.digest, a.asset_id, s.path AS asset_path, s.state AS asset_state, s.digest AS asset_digest,
+       (extract(epoch FROM now()) - a.mtime_ns / 1e9)::float AS age
+FROM arrival a LEFT JOIN asset s ON s.id = a.asset_id
+WHERE a.batch_id = %(batch)s AND a.state = %(state)s
+ORDER BY coalesce(a.sensing_start, '-infinity'), a.path;
+
+-- create_outcome: what a step decided for each file, for this transaction
+CREATE TEMP TABLE outcome (id bigint, state text, reason text, stage text, detail text, digest bytea, quarantine_path bytea)
+ON COMMIT DROP;
+
+-- copy_outcome: load the outcomes
+COPY outcome FROM STDIN;
+
+-- apply_outcome: move the files on; those set back to waiting leave their batch
+UPDATE arrival a SET state = o.state, reason = o.reason, stage = o.stage, detail = o.detail,
+    digest = coalesce(o.digest, a.digest), quarantine_path = o.quarantine_path,
+    batch_id = CASE WHEN o.state = 'waiting' THEN NULL ELSE a.batch_id END,
+    unit_id = CASE WHEN o.state = 'waiting' THEN NULL ELSE a.unit_id END,
+    asset_id = CASE WHEN o.state = 'waiting' THEN NULL ELSE a.asset_id END,
+    changed_at = CASE WHEN o.state = 'waiting' THEN now() ELSE a.changed_at END
+FROM outcome o
+WHERE a.id = o.id AND a.batch_id = %(batch)s AND a.state IN ('detected', 'verified', 'extracted', 'stored');
+
+-- landed_final: files that met their fate but whose names may still stand in landing
+SELECT a.id, coalesce(a.unit_id, a.id) AS unit, a.path, a.name, a.state, a.reason, a.stage, a.detail, a.dev, a.ino, a.size,
+       a.mtime_ns, a.ctime_ns, a.quarantine_path, a.digest, s.path AS asset_path, s.digest AS asset_digest
+FROM arrival a LEFT JOIN asset s ON s.id = a.asset_id
+WHERE a.source = %(source)s AND a.landed AND a.state IN ('archived', 'rejected', 'conflict', 'duplicate', 'lost')
+  AND (%(batch)s::bigint IS NULL OR a.batch_id = %(batch)s)
+ORDER BY a.id;
+
+-- left_landing: their names no longer stand in landing
+UPDATE arrival SET landed = false WHERE id = ANY (%(ids)s);
+
+-- lost_bytes: what stood under their names was replaced or gone before it could be moved aside
+UPDATE arrival SET landed = false, quarantine_path = NULL,
+    detail = concat_ws('; ', detail, 'its bytes were gone from landing before they could be moved aside')
+WHERE id = ANY (%(ids)s);
+
+-- drop_outcome: make room for the next outcomes of the same transaction
+DROP TABLE outcome;
+
+-- lock_landing: one at a time takes names out of a source's landing folder
+SELECT pg_advisory_xact_lock(7003, hashtext(%(source)s));
+
+-- forget_extracted: drop what an earlier try extracted from these arrivals
+WITH files AS (DELETE FROM extracted_file WHERE arrival_id = ANY (%(ids)s))
+DELETE FROM extracted_granule WHERE arrival_id = ANY (%(ids)s);
+
+-- copy_extracted_file: keep what the files say about themselves
+COPY extracted_file FROM STDIN;
+
+-- copy_extracted_granule: keep what the files say about their granules
+COPY extracted_granule FROM STDIN;
+
+-- back_to_verified: extracted files whose facts a database crash has taken are extracted again
+UPDATE arrival a SET state = 'verified'
+FROM arrival m
+WHERE a.batch_id = %(batch)s AND a.state = 'extracted' AND m.id = coalesce(a.unit_id, a.id)
+  AND NOT EXISTS (SELECT FROM extracted_file e WHERE e.arrival_id = m.id);
+
+-- lock_store: one batch of a source decides at a time, so that two never both find a granule new
+SELECT pg_advisory_xact_lock(7004, hashtext(%(source)s));
+
+-- extracted_of_batch: granules of the batch's files, for the decision
+SELECT g.arrival_id, g.ordinal, g.product, g.key, g.version, g.created, g.sensing_start, f.kind
+FROM extracted_granule g JOIN extracted_file f USING (arrival_id) JOIN arrival a ON a.id = g.arrival_id
+WHERE a.batch_id = %(batch)s AND a.state = 'extracted' ORDER BY g.arrival_id, g.ordinal;
+
+-- known_granules: living versions of these granules, each with the data files that hold it
+SELECT g.key, g.version_rank, g.created, s.path, s.digest
+FROM granule g
+LEFT JOIN granule_asset ga ON ga.granule_id = g.id
+LEFT JOIN asset s ON s.id = ga.asset_id AND s.role <> 'checksum' AND s.state IN ('stored', 'archived')
+WHERE g.key = ANY (%(keys)s) AND g.state IN ('stored', 'archived');
+
+-- known_paths: files that stand, or will stand, under these names
+SELECT path, digest FROM asset WHERE path = ANY (%(paths)s) AND state <> 'deleted';
+
+-- create_decided: what store decided, for this transaction
+CREATE TEMP TABLE decided_file (arrival_id bigint, unit_id bigint, path text, role text) ON COMMIT DROP;
+
+-- create_decided_granule: versions as ranked by store, for this transaction
+CREATE TEMP TABLE decided_granule (arrival_id bigint, ordinal integer, version_rank integer) ON COMMIT DROP;
+
+-- create_decided_duplicate: newcomers that the archive already holds, for this transaction
+CREATE TEMP TABLE decided_duplicate (arrival_id bigint, keeper text, reason text) ON COMMIT DROP;
+
+-- copy_decided_file: load the final paths
+COPY decided_file FROM STDIN;
+
+-- copy_decided_granule: load the ranks
+COPY decided_granule FROM STDIN;
+
+-- copy_decided_duplicate: load the duplicates
+COPY decided_duplicate FROM STDIN;
+
+-- store_granules: intent rows of granules not yet known
+INSERT INTO granule (source, product, key, version, version_rank, created, state, platform, sensor, collection, sensing,
+                     orbit, footprint, area_km2, search, classification, expires_at)
+SELECT DISTINCT ON (e.key, d.version_rank, e.created)
+       %(source)s, e.product, e.key, e.version, d.version_rank, e.created, 'stored', e.platform, e.sensor, e.collection,
+       CASE WHEN e.sensing_start IS NOT NULL THEN tstzrange(e.sensing_start, e.sensing_end, '[]') END, e.orbit, e.footprint, e.area_km2, e.search,
+       coalesce(%(classifications)s::jsonb ->> e.product, %(classification)s),
+       now() + nullif(coalesce((%(keep_days)s::jsonb ->> e.product)::integer, %(keep)s), 0) * interval '1 day'
+FROM decided_granule d JOIN extracted_granule e USING (arrival_id, ordinal)
+JOIN arrival a ON a.id = d.arrival_id
+ORDER BY e.key, d.version_rank, e.created, coalesce(a.sensing_start, '-infinity'), a.path
+ON CONFLICT (key, version_rank, created) WHERE state <> 'deleted' DO NOTHING;
+
+-- store_assets: intent rows of the files, with their final paths
+INSERT INTO asset (path, role, state, kind, size, digest, checksums, findings, header)
+SELECT d.path, d.role, 'stored', CASE WHEN d.role = 'checksum' THEN 'text' ELSE f.kind END, a.size, a.digest, a.announced,
+       CASE WHEN d.role = 'checksum' THEN '[]' ELSE f.findings END, CASE WHEN d.role = 'checksum' THEN ''::bytea ELSE f.header END
+FROM decided_file d JOIN arrival a ON a.id = d.arrival_id JOIN extracted_file f ON f.arrival_id = d.unit_id
+ORDER BY d.path;
+
+-- store_links: which files hold which granules
+INSERT INTO granule_asset (granule_id, asset_id)
+SELECT DISTINCT g.id, s.id
+FROM decided_granule d JOIN extracted_granule e USING (arrival_id, ordinal)
+JOIN granule g ON g.key = e.key AND g.version_rank = d.version_rank AND g.created IS NOT DISTINCT FROM e.created
+              AND g.state IN ('stored', 'archived')
+JOIN decided_file f ON f.unit_id = d.arrival_id
+JOIN asset s ON s.path = f.path AND s.state = 'stored'
+ORDER BY g.id, s.id;
+
+-- store_arrivals: the files' intent is committed with their final place
+UPDATE arrival a SET state = 'stored', stage = 'store', asset_id = s.id
+FROM decided_file d JOIN asset s ON s.path = d.path AND s.state = 'stored'
+WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
+
+-- store_duplicates: the newcomers' intent is to go, once the stored copy was read again
+UPDATE arrival a SET state = 'stored', stage = 'store', reason = d.reason, asset_id = s.id,
+    detail = 'the archive holds it as ' || d.keeper
+FROM decided_duplicate d JOIN asset s ON s.path = d.keeper AND s.state IN ('stored', 'archived')
+WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
+
+-- rank_versions: point every version of these granules to the next newer one
+UPDATE granule g SET superseded_by = n.next
+FROM (SELECT id, lead(id) OVER (PARTITION BY key ORDER BY version_rank, created NULLS FIRST, id) AS next
+      FROM granule WHERE key = ANY (%(keys)s) AND state IN ('stored', 'archived')) n
+WHERE g.id = n.id AND g.superseded_by IS DISTINCT FROM n.next;
+
+-- prefer_packaging: of several files that hold a granule, hand out the largest aggregate, uncompressed ones last
+UPDATE granule_asset l SET preferred = r.best
+FROM (SELECT ga.granule_id, ga.asset_id,
+             row_number() OVER (PARTITION BY ga.granule_id ORDER BY
+                 (SELECT count(*) FROM granule_asset x WHERE x.asset_id = s.id) DESC,
+                 s.path ~ '_[a-z]{3}u_[a-z]{3,4}[.]h5$', s.path) = 1 AS best
+      FROM granule_asset ga JOIN asset s ON s.id = ga.asset_id JOIN granule g ON g.id = ga.granule_id
+      WHERE g.key = ANY (%(keys)s) AND s.role = 'data' AND s.state IN ('stored', 'archived')) r
+WHERE l.granule_id = r.granule_id AND l.asset_id = r.asset_id AND l.preferred <> r.best;
+
+-- archive_assets: the files are in storage, durably
+UPDATE asset SET state = 'archived', fixity_at = now() WHERE id = ANY (%(assets)s) AND state = 'stored';
+
+-- archive_granules: granules with an archived data file become visible
+UPDATE granule g SET state = 'archived'
+FROM granule_asset l JOIN asset s ON s.id = l.asset_id
+WHERE l.asset_id = ANY (%(assets)s) AND g.id = l.granule_id AND g.state = 'stored' AND s.state = 'archived' AND s.role <> 'checksum';
+
+-- withdraw_assets: intents that cannot be carried out: their files never reached storage
+UPDATE asset SET state = 'deleted' WHERE id = ANY (%(assets)s) AND state = 'stored';
+
+-- withdraw_granules: granules that existed only as such an intent
+UPDATE granule g SET state = 'deleted', superseded_by = NULL
+WHERE g.state = 'stored'
+  AND g.id IN (SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s))
+  AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
+                  WHERE l.granule_id = g.id AND s.role <> 'checksum' AND s.state IN ('stored', 'archived'));
+
+-- keys_of_assets: keys of the granules that these files hold
+SELECT DISTINCT g.key FROM granule_asset l JOIN granule g ON g.id = l.granule_id WHERE l.asset_id = ANY (%(assets)s);
+
+-- replaced_assets: archived files of this source all of whose granules have a newer archived version
+SELECT DISTINCT s.id, s.path FROM asset s
+JOIN granule_asset l ON l.asset_id = s.id JOIN granule g ON g.id = l.granule_id
+WHERE g.key = ANY (%(keys)s) AND s.state IN ('archived', 'deleting')
+  AND NOT EXISTS (SELECT FROM granule_asset o JOIN granule h ON h.id = o.granule_id LEFT JOIN granule n ON n.id = h.superseded_by
+                  WHERE o.asset_id = s.id AND (n.id IS NULL OR n.state <> 'archived'))
+ORDER BY s.path;
+
+-- mark_deleting: these files are about to leave storage
+UPDATE asset SET state = 'deleting' WHERE id = ANY (%(assets)s) AND state = 'archived';
+
+-- granules_deleting: granules that lose their last data file
+UPDATE granule g SET state = 'deleting'
+WHERE g.state = 'archived'
+  AND g.id IN (SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s))
+  AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
+                  WHERE l.granule_id = g.id AND s.role <> 'checksum' AND s.state IN ('stored', 'archived'));
+
+-- mark_deleted: these files have left storage; the rows stay as tombstones
+UPDATE asset SET state = 'deleted' WHERE id = ANY (%(assets)s) AND state = 'deleting';
+
+-- granules_deleted: and so have their granules
+UPDATE granule g SET state = 'deleted'
+WHERE g.state = 'deleting' AND g.id IN (SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s));
+
+-- ledger_of_run: the run's files by sensor and state
+SELECT sensor, state, count(*)::int AS files, coalesce(sum(size), 0)::bigint AS bytes
+FROM arrival WHERE run_id = %(run)s GROUP BY sensor, state;
+
+-- unfinished_of_run: batches with files that did not meet their fate
+SELECT b.id, b.partition, a.state, count(*)::int AS files FROM batch b
+JOIN arrival a ON a.batch_id = b.id AND a.state IN ('detected', 'verified', 'extracted', 'stored')
+WHERE b.run_id = %(run)s GROUP BY b.id, b.partition, a.state ORDER BY b.id, a.state;
+
+-- forget_statistics: a repeated report replaces the run's figures
+DELETE FROM ingest_statistic WHERE run_id = %(run)s;
+
+-- write_statistics: figures of the run by sensor and final state, straight from the ledger
+INSERT INTO ingest_statistic (run_id, source, sensor, state, files, bytes)
+SELECT run_id, source, sensor, state, count(*), coalesce(sum(size), 0) FROM arrival
+WHERE run_id = %(run)s AND state IN ('archived', 'rejected', 'duplicate', 'conflict', 'lost')
+GROUP BY run_id, source, sensor, state;
+
+-- finish_run: the run's verdict
+UPDATE ingest_run SET finished_at = now(), verdict = %(verdict)s, counts = %(counts)s::jsonb WHERE id = %(run)s;
+
+-- run_of_batch: the run that the batch counts for
+SELECT run_id FROM batch WHERE id = %(batch)s;
+
+-- ledger_dump: every arrival, oldest first
+SELECT name, role, state, reason, detail, sensor, run_id, landed FROM arrival ORDER BY id;
+
+-- current_dump: data files of the newest archived version of every granule
+SELECT s.path FROM granule_current g JOIN granule_asset l ON l.granule_id = g.id JOIN asset s ON s.id = l.asset_id
+WHERE s.role = 'data' AND s.state = 'archived' ORDER BY s.path;
+
+-- intended_dump: final paths that are committed but not yet reached
+SELECT path FROM asset WHERE state = 'stored' ORDER BY path;

@@ -1,0 +1,197 @@
+"""Files move without ever being overwritten, and names from outside never lead outside."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from orbitory.errors import IntegrityError, Transient
+from orbitory.zones import (
+    SENTINEL,
+    FileSystemSync,
+    Storage,
+    has_writer,
+    is_regular,
+    move,
+    open_beneath,
+    read_small,
+    scan,
+    stat_of,
+    unlink_if_same,
+)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    storage = Storage(tmp_path / "storage")
+    storage.prepare(holds_assets=False)
+    return storage
+
+
+def place(storage: Storage, file: Path, path: str, *, careful: bool = False) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        storage.place(descriptor, path, blake3(file.read_bytes()).digest(), part="1/1", careful=careful)
+    finally:
+        os.close(descriptor)
+
+
+def test_scan_reports_every_name_but_folders_and_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    landing = tmp_path / "sub"
+    (landing / "deep" / "a\nb").write_text("x")
+    (landing / os.fsdecode(b"\xff")).write_text("x")
+    (landing / "link").symlink_to(tmp_path / "outside", target_is_directory=True)
+    os.mkfifo(landing / "fifo")
+    found = {seen.path: seen.regular for seen in scan(landing)}
+    assert found == {b"deep/a\nb": True, b"\xff": True, b"link": False, b"fifo": False}
+
+
+@pytest.mark.parametrize("path", [b"../secret", b"/etc/passwd", b"link/secret", b"sub/../../secret"])
+def test_no_name_leads_out_of_its_zone(tmp_path: Path, path: bytes) -> None:
+    zone = tmp_path / "zone"
+    (zone / "sub").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (zone / "link").symlink_to(tmp_path)
+    with pytest.raises(OSError):
+        open_beneath(zone, path)
+    assert read_small(zone, path, 100) is None
+
+
+def test_a_fifo_does_not_block_and_is_not_regular(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    descriptor = open_beneath(tmp_path, b"fifo")
+    assert not is_regular(descriptor)
+    os.close(descriptor)
+    assert read_small(tmp_path, b"fifo", 100) is None
+
+
+def test_a_socket_is_refused(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        with pytest.raises(OSError):
+            open_beneath(tmp_path, b"s")
+
+
+def test_an_open_writer_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with file.open("w") as writer:
+        writer.write("half")
+        writer.flush()
+        descriptor = open_beneath(tmp_path, b"file")
+        assert has_writer(descriptor)
+    assert not has_writer(descriptor)
+    os.close(descriptor)
+
+
+def test_a_file_is_linked_not_copied_on_one_file_system(tmp_path: Path, storage: Storage) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"bytes")
+    place(storage, file, "a/b/file")
+    assert (storage.root / "a/b/file").samefile(file)
+
+
+def test_placing_twice_is_harmless(tmp_path: Path, storage: Storage) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"bytes")
+    place(storage, file, "a")
+    place(storage, file, "a")
+    assert (storage.root / "a").read_bytes() == b"bytes"
+
+
+def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the_archive(
+    tmp_path: Path, storage: Storage
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"bytes")
+    os.link(file, tmp_path / "kept by its sender")
+    place(storage, file, "a")
+    (tmp_path / "kept by its sender").write_bytes(b"BYTES")
+    assert (storage.root / "a").read_bytes() == b"bytes"
+
+
+def test_careful_placing_copies(tmp_path: Path, storage: Storage) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"bytes")
+    place(storage, file, "a", careful=True)
+    assert not (storage.root / "a").samefile(file)
+    assert (storage.root / "a").read_bytes() == b"bytes"
+    storage.discard_incoming(1)
+    assert sorted(path.name for path in storage.root.rglob("*") if path.is_file()) == [SENTINEL, "a"]
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_nothing_is_ever_overwritten(tmp_path: Path, storage: Storage, careful: bool) -> None:
+    (storage.root / "a").write_bytes(b"other")
+    file = tmp_path / "file"
+    file.write_bytes(b"bytes")
+    with pytest.raises(IntegrityError, match="already has a with other bytes"):
+        place(storage, file, "a", careful=careful)
+    assert (storage.root / "a").read_bytes() == b"other"
+    assert file.read_bytes() == b"bytes"
+
+
+def test_a_copy_that_differs_from_the_verified_bytes_never_appears(tmp_path: Path, storage: Storage) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"bytes")
+    descriptor = os.open(file, os.O_RDONLY)
+    with pytest.raises(Transient, match="changed while it was copied"):
+        storage.place(descriptor, "a", b"\0" * 32, part="1/1", careful=True)
+    os.close(descriptor)
+    assert not (storage.root / "a").exists()
+
+
+def test_a_storage_without_its_sentinel_is_unmounted_not_empty(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="looks unmounted"):
+        Storage(tmp_path / "gone").prepare(holds_assets=True)
+
+
+def test_moving_refuses_to_overwrite_and_reports_a_missing_source(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    with pytest.raises(FileExistsError):
+        move(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "b"
+    assert not move(tmp_path / "none", tmp_path / "c")
+    assert move(tmp_path / "a", tmp_path / "new" / "c")
+    assert (tmp_path / "new" / "c").read_text() == "a"
+
+
+def test_moving_works_across_file_systems(tmp_path: Path) -> None:
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system here")
+    other = shm / f"orbitory-test-{os.getpid()}"
+    try:
+        (tmp_path / "file").write_bytes(b"bytes")
+        (tmp_path / "link").symlink_to("anywhere")
+        assert move(tmp_path / "file", other / "file")
+        assert move(tmp_path / "link", other / "link")
+        assert (other / "file").read_bytes() == b"bytes"
+        assert (other / "link").readlink() == Path("anywhere")
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        for leftover in other.glob("*"):
+            leftover.unlink()
+        other.rmdir()
+
+
+def test_a_landing_name_goes_only_while_it_is_still_our_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"ours")
+    ours = stat_of(file.lstat())
+    file.unlink()
+    file.write_bytes(b"new delivery")
+    assert not unlink_if_same(tmp_path, b"file", ours)
+    assert file.exists()
+    assert unlink_if_same(tmp_path, b"file", stat_of(file.lstat()))
+    assert unlink_if_same(tmp_path, b"file", ours), "a name already gone counts as removed"
+
+
+def test_syncing_a_file_system_succeeds_on_a_healthy_disk(tmp_path: Path) -> None:
+    with FileSystemSync(tmp_path) as disk:
+        (tmp_path / "file").write_bytes(b"bytes")
+        disk.sync()
