@@ -1,0 +1,1 @@
+"""``make demo``: a realistic delivery travels through the real stack, and what became of it is explained."""

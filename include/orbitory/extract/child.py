@@ -1,0 +1,148 @@
+"""The isolated side of ``workers``: a nursery that has imported every parser, and the workers that it forks.
+
+The nursery reads no foreign byte. A worker is confined, then answers tasks in order over its own socket. It sends JSON,
+never pickles: what it says may be the words of a file that took it over. Run as ``python -m orbitory.extract.child FD``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pickle
+import resource
+import signal
+import socket
+import struct
+import sys
+import sysconfig
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from orbitory.errors import DataError, NotReady, Transient
+from orbitory.extract import EXTRACTORS, Extractor, ExtractTask, load
+from orbitory.extract.header import text
+from orbitory.extract.sandbox import confine
+from orbitory.model import Extraction
+
+#: Task: length of the pickle. Answer: length of the JSON, length of the packed header behind it.
+TASK_FRAME = struct.Struct(">I")
+ANSWER_FRAME = struct.Struct(">II")
+_DETAIL_LIMIT = 2000
+#: CPU seconds per second of wall time allowed: a busy loop is told from a slow disk.
+_CPU_SHARE = 0.8
+
+
+def nursery(control: socket.socket) -> None:
+    """Serve the parent until it closes the connection: fork workers, end them, say how they ended."""
+    try:
+        extractors = {name: load(name) for name in EXTRACTORS}
+    except ImportError as error:
+        control.send(json.dumps({"failed": str(error)}).encode())
+        return
+    libraries = _libraries()
+    gc.collect()
+    gc.freeze()
+    control.send(b'{"ready": true}')
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 65_536, 1)
+        if not message:
+            os._exit(0)
+        request = json.loads(message)
+        if "end" in request:
+            control.send(json.dumps({"status": _end(request["end"])}).encode())
+            continue
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _work(socket.socket(fileno=descriptors[0]), request, libraries, extractors)
+        os.close(descriptors[0])
+        control.send(json.dumps({"pid": pid}).encode())
+
+
+def _libraries() -> list[Path]:
+    """What parsers may still load: Python's own folders, and the tables of GDAL and PROJ."""
+    own = [sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return [Path(path) for path in sorted({*own, *sys.path[:1], "/usr/share/proj", "/usr/share/gdal"}) if path]
+
+
+def _end(pid: int) -> int:
+    os.kill(pid, signal.SIGKILL)  # not reaped before, so the number is still its own
+    return os.waitpid(pid, 0)[1]
+
+
+def _work(
+    channel: socket.socket, request: dict[str, Any], libraries: list[Path], extractors: dict[str, Extractor]
+) -> None:
+    """Answer tasks until the parent closes the socket. Never returns."""
+    try:
+        confine([*libraries, Path(os.fsdecode(bytes.fromhex(request["readable"])))], request["memory"])
+        stream = channel.makefile("rb")
+        while frame := stream.read(TASK_FRAME.size):
+            task: ExtractTask = pickle.loads(stream.read(*TASK_FRAME.unpack(frame)))  # from our parent
+            _allow_seconds(request["seconds"], task)
+            channel.sendall(answer(task, extractors[task.extractor]))
+        os._exit(0)
+    except BaseException:  # the top of a process: say why it ends, then end
+        channel.sendall(_frame({"last_words": traceback.format_exc()[-_DETAIL_LIMIT:]}))
+        os._exit(70)
+
+
+def _allow_seconds(seconds: float, task: ExtractTask) -> None:
+    """CPU seconds that this file may use, on top of what the process has used; SIGXCPU ends it."""
+    try:
+        size = os.stat(task.path, follow_symlinks=False).st_size
+    except OSError:
+        size = 0
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (int(time.process_time() + _CPU_SHARE * allowance(seconds, size)) + 1, hard)
+    )
+
+
+def allowance(seconds: float, size: int) -> float:
+    """Seconds for a file of ``size`` bytes: ``seconds``, and as much again for each GB."""
+    return seconds * (1 + size / 1e9)
+
+
+def answer(task: ExtractTask, extract: Extractor) -> bytes:
+    """The frame that tells what became of one file."""
+    try:
+        return _told(task.id, extract(task))
+    except DataError as error:
+        return _frame({"id": task.id, "code": error.code, "detail": _clean(error.detail, task)})
+    except NotReady as error:
+        return _frame({"id": task.id, "not_ready": _clean(str(error), task)})
+    except Transient as error:
+        return _frame({"id": task.id, "transient": _clean(str(error), task)})
+    except MemoryError:
+        return _frame({"id": task.id, "code": "policy", "detail": "reading it needs more memory than one file may use"})
+
+
+def _clean(detail: str, task: ExtractTask) -> str:
+    return text(detail.replace("/proc/self/fd/", f"{task.name} as descriptor "))[:_DETAIL_LIMIT]
+
+
+def _told(identifier: int, extraction: Extraction) -> bytes:
+    granules = [
+        {name: _plain(getattr(granule, name)) for name in granule.__dataclass_fields__}
+        for granule in extraction.granules
+    ]
+    findings = [finding.as_dict() for finding in extraction.findings[:100]]
+    told = {"kind": extraction.kind, "granules": granules, "findings": findings}
+    return _frame({"id": identifier, "extraction": told}, extraction.header)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _frame(message: dict[str, Any], header: bytes = b"") -> bytes:
+    body = json.dumps(message, allow_nan=False).encode()
+    return ANSWER_FRAME.pack(len(body), len(header)) + body + header
+
+
+if __name__ == "__main__":
+    nursery(socket.socket(fileno=int(sys.argv[1])))

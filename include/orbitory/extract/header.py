@@ -1,0 +1,88 @@
+"""A file's attributes as bounded JSON that a jsonb column accepts: no NUL, no lone surrogate, no NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from typing import Any
+
+#: Characters of JSON that one file's header may take; more is cut, visibly.
+HEADER_LIMIT = 4 << 20
+_TEXT_LIMIT = 32_768
+_LIST_LIMIT = 512
+_DEPTH_LIMIT = 16
+
+
+def text(value: bytes | str) -> str:
+    """Foreign text, made harmless; undecodable bytes as ``\\xNN``. What fixed-length fields pad with NUL is dropped."""
+    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    data = data.rstrip(b"\0")
+    if data.isascii() and b"\0" not in data and len(data) <= _TEXT_LIMIT:
+        return data.decode("ascii")
+    shown = data[:_TEXT_LIMIT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    return shown if len(data) <= _TEXT_LIMIT else f"{shown}… ({len(data)} bytes)"
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """``value`` (numpy or Python) in JSON's types. Arrays of one element stand for it; long ones keep their start."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= 64 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes | str):
+        try:
+            return text(value)
+        except UnicodeEncodeError:
+            return ascii(value)[:_TEXT_LIMIT]
+    if depth > _DEPTH_LIMIT:
+        return "…"
+    if isinstance(value, dict):
+        items = list(value.items())[:_LIST_LIMIT]
+        return {text(str(key)): plain(each, depth + 1) for key, each in items}
+    if hasattr(value, "tolist"):  # numpy
+        size = getattr(value, "size", 1)
+        if size == 1 and getattr(value, "ndim", 0) > 0:
+            return plain(value.reshape(-1)[0], depth + 1)
+        if size > _LIST_LIMIT:
+            return {"shape": list(value.shape), "first": plain(value.reshape(-1)[:16], depth + 1)}
+        listed = (value.reshape(-1) if getattr(value, "ndim", 0) > 1 and 1 in value.shape else value).tolist()
+        return plain(listed, depth + 1) if not hasattr(listed, "tolist") else str(listed)[:64]
+    if isinstance(value, list | tuple):
+        return [plain(each, depth + 1) for each in value[:_LIST_LIMIT]]
+    return type(value).__name__
+
+
+class Header:
+    """Collects attributes by object until the limit is reached."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._objects: dict[str, Any] = {}
+        self._left = HEADER_LIMIT
+
+    @property
+    def full(self) -> bool:
+        """Nothing more is taken."""
+        return self._left <= 0
+
+    def add(self, path: bytes | str, attributes: dict[str, Any]) -> None:
+        """Keep ``attributes`` of the object at ``path``, if there is room."""
+        if self.full or not attributes:
+            return
+        kept = {text(name): plain(value) for name, value in attributes.items()}
+        self._left -= len(json.dumps(kept, allow_nan=False))
+        self._objects[text(path) if not self.full else "…"] = kept if not self.full else "cut: header too large"
+
+    def of(self, path: str) -> dict[str, Any]:
+        """What was kept of the object at ``path``."""
+        kept = self._objects.get(path)
+        return kept if isinstance(kept, dict) else {}
+
+    def packed(self) -> bytes:
+        """Compressed JSON; empty when there is nothing."""
+        if not self._objects:
+            return b""
+        return zlib.compress(json.dumps(self._objects, allow_nan=False, separators=(",", ":")).encode(), 1)

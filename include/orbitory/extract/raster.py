@@ -1,0 +1,188 @@
+"""Rasters by GDAL, one driver per magic number: every band of every image is read, every reported error counts.
+
+GDAL opens truncated files, recognises formats by content (a VRT or WMS under any name) and reads what lies beside a
+file; so the driver is given, nothing beside the file is looked at, and opening proves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.windows import Window
+
+from orbitory.errors import DataError
+from orbitory.extract import ExtractTask, OpenFile, note, sole_granule, warning
+from orbitory.extract.container import nitf_length
+from orbitory.extract.faults import FAULTS, fault
+from orbitory.extract.georeference import outline
+from orbitory.extract.header import Header, text
+from orbitory.extract.nitf import NEVER_READ, ImageSegment, codestream_unsupported, image_segments
+from orbitory.extract.structure import TIFF_SLACK, Bytes, tiff_end
+from orbitory.footprint import UnusableRing
+from orbitory.model import Extraction, Finding, GranuleFacts
+
+#: Kind → the only driver that may open it.
+DRIVERS = {"geotiff": "GTiff", "nitf": "NITF", "jpeg2000": "JP2OpenJPEG", "gif": "GIF", "png": "PNG", "jpeg": "JPEG"}
+_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_CACHEMAX": 64,
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_TIFF_INTERNAL_MASK": "YES",
+}
+_IMAGE_LIMIT = 1000
+_BUDGET_BYTES = 4 << 30
+_BUDGET_RATIO = 64
+_WINDOW_ROWS = 256
+# A codec that is known by name and not built in. A code without a name is damage, or nothing anyone registered.
+_LACKS_CODEC = re.compile(r"missing codec [A-Z]|support is not configured|decoding is not implemented")
+
+
+class _Errors(logging.Handler):
+    """Errors that GDAL reports and rasterio only logs: a JPEG 2000 tile that fails to decode raises nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR or "signalled an error" in str(record.msg):
+            self.seen.append(record.getMessage())
+
+
+@cache
+def _errors() -> _Errors:
+    """Set GDAL up once in this process, and listen to what it reports."""
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    rasterio.Env(**_OPTIONS).__enter__()
+    handler = _Errors()
+    logger = logging.getLogger("rasterio")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    return handler
+
+
+class _Reported(RuntimeError):
+    """GDAL reported an error and went on."""
+
+
+@contextmanager
+def _opened(name: str, driver: str) -> Iterator[Any]:
+    """The dataset; on leaving, what GDAL reported meanwhile counts as failure."""
+    errors = _errors()
+    errors.seen.clear()
+    with rasterio.open(name, driver=driver) as image:
+        yield image
+    if errors.seen:
+        raise _Reported(errors.seen[0])
+
+
+def read_raster(task: ExtractTask, source: OpenFile, kind: str) -> Extraction:
+    """Check structure and every band of every image; facts with footprint. Raises DataError for a bad file."""
+    data = Bytes(source.descriptor, source.size)
+    findings: list[Finding] = []
+    if kind == "geotiff" and (end := tiff_end(data)) + TIFF_SLACK < source.size:
+        findings.append(warning("trailing_bytes", f"{source.size - end} bytes that no page refers to, from {end} on"))
+    segments = image_segments(data) if kind == "nitf" else []
+    header, granule = Header(), sole_granule(task, kind)
+    names = [source.path, *(f"NITF_IM:{index}:{source.path}" for index in range(1, len(segments)))]
+    left, index = _BUDGET_BYTES + _BUDGET_RATIO * source.size, 0
+    while index < len(names) and left >= 0:
+        try:
+            with _opened(names[index], DRIVERS[kind]) as image:
+                if index == 0:
+                    header.add("/", _metadata(image))
+                    granule = _located(granule, image, findings)
+                    names += image.subdatasets[1:_IMAGE_LIMIT] if kind == "geotiff" else []
+                left = _read_bands(image, left)
+                if image.count == 0:
+                    findings.append(_without_raster(segments))
+        except (*FAULTS, CPLE_BaseError) as error:
+            segment = segments[index] if segments else None
+            findings.append(warning("unsupported", _unsupported(error, data, segment)))
+        index += 1
+    if left < 0 or len(names) >= _IMAGE_LIMIT:
+        findings.append(warning("not_fully_read", "too many images or pixels for its size: the rest was not read"))
+    if kind == "nitf" and nitf_length(source.head) not in (None, source.size):
+        findings.append(note("trailing_bytes", "a stray byte behind the length that its header states"))
+    return Extraction(kind=kind, granules=(granule,), findings=tuple(findings), header=header.packed())
+
+
+def _without_raster(segments: list[ImageSegment]) -> Finding:
+    """A NITF of text, graphics or data segments alone is valid; one that announces images and shows none is not."""
+    if segments:
+        raise DataError("structure", f"its header announces {len(segments)} images, none of which can be opened")
+    return note("no_raster", "a NITF file without image segment")
+
+
+def _read_bands(image: Any, left: int) -> int:
+    """Checksum every pixel of every band as far as ``left`` bytes go; what remains of them, negative when exceeded."""
+    for band in image.indexes:
+        volume = image.width * image.height * np.dtype(_numpy_type(image.dtypes[band - 1])).itemsize
+        if volume <= left:
+            image.checksum(band)
+        else:
+            rows = max(1, left * image.height // max(1, volume))
+            for top in range(0, rows, _WINDOW_ROWS):
+                image.checksum(band, window=Window(0, top, image.width, min(_WINDOW_ROWS, rows - top)))
+        left -= volume
+        if left < 0:
+            break
+    return left
+
+
+def _numpy_type(name: str) -> str:
+    return "complex64" if name.startswith("complex_") else name
+
+
+def _unsupported(error: BaseException, data: Bytes, segment: ImageSegment | None) -> str:
+    """Why a valid image is out of the library's reach. Raises the error of a damaged one."""
+    reported = " / ".join([str(error), *_errors().seen[:8]])
+    if _LACKS_CODEC.search(reported):
+        return text(str(error))
+    if segment is not None and segment.compression in NEVER_READ:
+        return f"NITF image compression {segment.compression}, which the library at hand does not decode"
+    if segment is not None and segment.compression in ("C8", "M8") and (why := codestream_unsupported(data, segment)):
+        return why
+    raise fault("the raster", error if isinstance(error, MemoryError) else _Reported(reported)) from error
+
+
+def _metadata(image: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "driver": image.driver,
+        "width": image.width,
+        "height": image.height,
+        "bands": list(image.dtypes),
+        "crs": image.crs.to_wkt() if image.crs else None,
+        "transform": list(image.transform)[:6],
+    }
+    found |= {
+        name or "tags": image.tags(ns=name) for name in [None, *image.tag_namespaces()] if name != "DERIVED_SUBDATASETS"
+    }
+    return found
+
+
+def _located(granule: GranuleFacts, image: Any, findings: list[Finding]) -> GranuleFacts:
+    """With footprint, if it can be told. What GDAL reports about projections is not damage of the file."""
+    seen = _errors().seen
+    before = len(seen)
+    try:
+        place = outline(image)
+    except UnusableRing as error:
+        findings.append(warning("bad_footprint", text(str(error))))
+        return granule
+    finally:
+        del seen[before:]
+    return granule if place is None else replace(granule, footprint=place.ewkb, area_km2=place.area_km2)

@@ -1,0 +1,217 @@
+"""detect: what stands in the landing zone that no batch holds yet, cut into batches."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from orbitory.catalogue import Source
+from orbitory.errors import ConfigurationError
+from orbitory.ingest.batches import Bounds, Slice, cut
+from orbitory.ingest.ledger import LEASE
+from orbitory.ingest.retire import clear_landing
+from orbitory.ingest.units import Candidate, Look, Unit, group
+from orbitory.inventory import Row
+from orbitory.model import Stat, State
+from orbitory.site import Site
+from orbitory.zones import display, read_small, scan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRef:
+    """What one mapped task group gets: the number of its batch, and a label for people."""
+
+    id: int
+    partition: str
+    count: int
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Plain values for XCom."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of the landing zone a run shall look at, and how finely it cuts."""
+
+    workers: int = 1
+    #: Only these sensors; empty: all.
+    sensors: tuple[str, ...] = ()
+    #: Shell pattern for names relative to the landing folder, or their last part.
+    pattern: str = "*"
+    #: At most this many data files.
+    limit: int | None = None
+    #: Say what would be done; write nothing.
+    dry_run: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out by choice."""
+        return not self.sensors and self.pattern == "*" and self.limit is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """What detect found: the run and its batches; of a dry run only the figures."""
+
+    run: int | None
+    batches: tuple[BatchRef, ...] = ()
+    #: Dry run: files by the state they would get.
+    would: dict[str, int] = field(default_factory=dict)
+
+
+def start_run(site: Site, source: Source, params: dict[str, Any], *, session: bool) -> int:
+    """Open this actor's run of ``source``, or find it again. ``session``: it dies with this connection."""
+    row = site.inventory.one(
+        "start_run", source=source.name, actor=site.actor, params=json.dumps(params), session=session
+    )
+    assert row is not None
+    run: int = row["id"]
+    site.inventory.one("set_run", run=run)
+    if session:
+        site.inventory.one("hold_run", run=run)
+    return run
+
+
+def detect(site: Site, source_name: str, selection: Selection | None = None, *, session: bool = False) -> Detection:
+    """Finish what a crash left, then write what stands in landing into the ledger and cut it into batches.
+
+    May be repeated: a second detect of the same run returns the batches that still have something to do. Two at once
+    take turns; no file gets into two batches. ``session``: the run dies with this connection (command line).
+    """
+    selection = selection or Selection()
+    source = site.catalogue.source(source_name)
+    site.prepare(source)
+    if selection.dry_run:
+        return _rehearse(site, source, selection)
+    params = asdict(selection) | {"sensors": list(selection.sensors)}
+    run = start_run(site, source, params, session=session)
+    recover(site, source, run)
+    with site.inventory.transaction():
+        slices, waiting = _decide(site, source, selection)
+        _record(site, source, run, slices, waiting)
+    batches = tuple(BatchRef(**row) for row in site.inventory.all("open_batches", run=run))
+    log.info("run %d of %s: %d batches with %d files", run, source.name, len(batches), sum(b.count for b in batches))
+    return Detection(run=run, batches=batches)
+
+
+def recover(site: Site, source: Source, run: int) -> None:
+    """Finish half-done removals from landing, and adopt the batches of runs that ended or died."""
+    clear_landing(site, source)
+    with site.inventory.transaction():
+        adopted = [row["id"] for row in site.inventory.all("adopt_batches", source=source.name, run=run, lease=LEASE)]
+        moved = site.inventory.run("adopt_arrivals", run=run, batches=adopted)
+        site.inventory.run("close_empty_batches", run=run)
+    if adopted:
+        log.warning("run %d of %s adopted %d unfinished batches with %d files", run, source.name, len(adopted), moved)
+
+
+def _decide(site: Site, source: Source, selection: Selection) -> tuple[list[Slice], list[Unit]]:
+    """Scan and decide, under the source's lock, inside the caller's transaction."""
+    inventory, landing = site.inventory, site.landing_of(source)
+    inventory.one("lock_detect", source=source.name)
+    inventory.run("create_seen")
+    inventory.copy_in(
+        "copy_seen",
+        (
+            (s.path, display(s.path), s.stat.dev, s.stat.ino, s.stat.size, s.stat.mtime_ns, s.stat.ctime_ns, s.regular)
+            for s in scan(landing)
+        ),
+    )
+    if not selection.dry_run:
+        inventory.run("forget_withdrawn", source=source.name)
+    rows = inventory.all("candidates", source=source.name)
+    # A file that another run archived between our scan and this answer is gone by now; what still stands is new.
+    root = os.fsencode(landing)
+    files = [_candidate(row) for row in rows if row["known"] or os.path.lexists(os.path.join(root, row["path"]))]
+    look = Look(
+        read=lambda path, limit: read_small(landing, path, limit),
+        ever_seen=lambda names: {
+            row["name"] for row in inventory.all("ever_seen", source=source.name, names=list(names))
+        },
+    )
+    units = [unit for unit in group(files, source, site.catalogue, look) if _selected(unit, selection)]
+    complete = [unit for unit in units if unit.state is State.DETECTED]
+    if selection.limit is not None:
+        complete = sorted(complete, key=lambda unit: unit.main.path)[: selection.limit]
+    bounds = Bounds(files=source.batch.max_files, bytes=source.batch.max_bytes)
+    slices = cut(complete, bounds.shared_among(selection.workers, sum(unit.files for unit in complete)))
+    return slices, [unit for unit in units if unit.state is State.WAITING]
+
+
+def _candidate(row: Row) -> Candidate:
+    return Candidate(
+        path=row["path"],
+        name=row["name"],
+        stat=Stat(row["dev"], row["ino"], row["size"], row["mtime_ns"], row["ctime_ns"]),
+        regular=row["regular"],
+        age=row["age"],
+        waited=row["waited"],
+        unchanged=row["unchanged"],
+    )
+
+
+def _selected(unit: Unit, selection: Selection) -> bool:
+    name = unit.main.name
+    wanted = fnmatch.fnmatchcase(name, selection.pattern) or fnmatch.fnmatchcase(
+        name.rpartition("/")[2], selection.pattern
+    )
+    return wanted and (not selection.sensors or unit.sensor in selection.sensors)
+
+
+def _record(site: Site, source: Source, run: int, slices: Sequence[Slice], waiting: Sequence[Unit]) -> None:
+    inventory = site.inventory
+    planned: list[tuple[int | None, Unit]] = [(None, unit) for unit in waiting]
+    for part in slices:
+        row = inventory.one(
+            "insert_batch",
+            run=run,
+            source=source.name,
+            partition=part.partition,
+            files=part.files,
+            bytes=part.bytes,
+            lease=LEASE,
+        )
+        assert row is not None
+        planned += [(row["id"], unit) for unit in part.units]
+    inventory.run("create_planned")
+    inventory.copy_in("copy_planned", _rows(planned))
+    inventory.run("record_arrivals", source=source.name, run=run)
+    inventory.run("join_sidecars", source=source.name)
+
+
+def _rows(planned: Sequence[tuple[int | None, Unit]]) -> Iterator[tuple[object, ...]]:
+    for batch, unit in planned:
+        start, end = unit.span or (None, None)
+        for file in (unit.main, *unit.sidecars):
+            main = file is unit.main
+            stat = file.stat
+            yield (
+                *(file.path, file.name, unit.role if main else "checksum", None if main else unit.main.path, batch),
+                *(unit.state.value, unit.reason, unit.detail, unit.sensor, start, end),
+                *(stat.dev, stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns),
+                json.dumps(unit.announced if main else []),
+            )
+
+
+def _rehearse(site: Site, source: Source, selection: Selection) -> Detection:
+    """What detect would do, without a trace in the inventory."""
+    if not site.landing_of(source).is_dir():
+        raise ConfigurationError(f"landing folder {site.landing_of(source)} of source {source.name} does not exist")
+    with site.inventory.transaction():
+        slices, waiting = _decide(site, source, selection)
+    would = {
+        "batches": len(slices),
+        "detected": sum(part.files for part in slices),
+        "waiting": sum(unit.files for unit in waiting),
+    }
+    for part in slices:
+        log.info("dry run of %s: batch of %s with %d files", source.name, part.partition, part.files)
+    return Detection(run=None, would=would)

@@ -1,0 +1,139 @@
+"""extract: identity, metadata and footprint of every verified file, read by a child process that may die."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import posixpath
+import time
+from collections.abc import Iterator, Sequence
+
+from orbitory import names
+from orbitory.errors import DataError, NotReady
+from orbitory.extract import ExtractTask
+from orbitory.ingest.ledger import Claim, Outcome, Work, claim, ids, move_on, reject, set_back, stat_in
+from orbitory.ingest.retire import clear_landing
+from orbitory.ingest.verify import FLUSH_SECONDS
+from orbitory.model import Extraction, GranuleFacts, State, Tally
+from orbitory.site import Site
+from orbitory.workers import Isolated
+
+log = logging.getLogger(__name__)
+
+#: What reading one unit gave.
+Read = tuple[Work, Extraction | DataError | NotReady]
+#: Results are written in groups of this many, so that memory stays bounded.
+_GROUP = 500
+
+
+def extract(site: Site, batch: int) -> Tally:
+    """Read what every verified file of the batch says about itself, and keep it for ``store``.
+
+    Files already extracted are left alone, so it may be repeated. A file that kills or stalls the reading child is
+    rejected as ``parser_crashed`` or ``timeout``; the others go on.
+    """
+    held = claim(site, batch, "extract")
+    if held.done:
+        return Tally(batch=batch)
+    started = time.monotonic()
+    done = rejected = size = 0
+    for group in _groups(_read(site, held)):
+        _write(held, group)
+        done += sum(isinstance(result, Extraction) for _, result in group)
+        rejected += sum(isinstance(result, DataError) for _, result in group)
+        size += sum(work.bytes for work, _ in group)
+    clear_landing(site, held.source, batch)
+    log.info("extract batch=%d files=%d rejected=%d seconds=%.2f", batch, done, rejected, time.monotonic() - started)
+    return Tally(batch=batch, done=done, rejected=rejected, bytes=size)
+
+
+def _read(site: Site, held: Claim) -> Iterator[Read]:
+    works = held.units(State.VERIFIED)
+    for work in works:
+        if work.main["role"] == "manifest":
+            yield work, manifest_extraction(held.source.name, work.main["digest"])
+    data = {work.main["id"]: work for work in works if work.main["role"] != "manifest"}
+    if not data:
+        return
+    landing = site.landing_of(held.source)
+    with Isolated(landing) as child:
+        for result in child.map(_task(site, held, landing, work) for work in data.values()):
+            answer = result.extraction if result.extraction is not None else result.error
+            assert answer is not None
+            yield data[result.id], answer
+
+
+def _task(site: Site, held: Claim, landing: os.PathLike[str], work: Work) -> ExtractTask:
+    name = work.main["name"]
+    identity = names.identify(posixpath.basename(name), held.source, site.catalogue)
+    collections = []
+    for product in identity.products:
+        kind = site.catalogue.find_product(held.source, product)
+        if kind is not None:
+            collections.append((product, kind.ids[product]))
+    return ExtractTask(
+        id=work.main["id"],
+        path=os.path.join(os.fsencode(landing), work.main["path"]),
+        extractor=held.source.extractor,
+        source=held.source.name,
+        name=name,
+        identity=identity,
+        collections=tuple(collections),
+        checksummed=bool(work.main["announced"]),
+        stat=stat_in(work.main),
+    )
+
+
+def manifest_extraction(source: str, digest: bytes) -> Extraction:
+    """A folder manifest is a granule of its own, identified by its content."""
+    key = f"{source}/manifest/{digest.hex()}"
+    return Extraction(kind="manifest", granules=(GranuleFacts(product="manifest", key=key, sensor="manifest"),))
+
+
+def _groups(results: Iterator[Read]) -> Iterator[list[Read]]:
+    """Lists of at most ``_GROUP`` results, none older than the lease can bear."""
+    group: list[Read] = []
+    since = time.monotonic()
+    for result in results:
+        group.append(result)
+        if len(group) == _GROUP or time.monotonic() - since > FLUSH_SECONDS:
+            yield group
+            group, since = [], time.monotonic()
+    if group:
+        yield group
+
+
+def _write(held: Claim, group: Sequence[Read]) -> None:
+    good = [(work, result) for work, result in group if isinstance(result, Extraction)]
+    outcomes: list[Outcome] = []
+    for work, result in group:
+        if isinstance(result, DataError):
+            outcomes += reject(work, held.source, result.code, result.detail)
+        elif isinstance(result, NotReady):
+            outcomes += set_back(work, "changed", str(result))
+        else:
+            outcomes += move_on(work, State.EXTRACTED)
+    inventory = held.site.inventory
+    with held.writing():
+        inventory.run("forget_extracted", ids=ids(work for work, _ in good))
+        inventory.copy_in(
+            "copy_extracted_file",
+            (
+                (work.main["id"], e.kind, e.header, json.dumps([finding.as_dict() for finding in e.findings]))
+                for work, e in good
+            ),
+        )
+        inventory.copy_in(
+            "copy_extracted_granule",
+            (_row(work.main["id"], number, facts) for work, e in good for number, facts in enumerate(e.granules)),
+        )
+        held.apply(outcomes)
+
+
+def _row(arrival: int, number: int, facts: GranuleFacts) -> tuple[object, ...]:
+    return (
+        *(arrival, number, facts.product, facts.key, facts.sensor, facts.platform, facts.collection, facts.version),
+        *(facts.created, facts.sensing_start, facts.sensing_end, facts.orbit, facts.footprint, facts.area_km2),
+        json.dumps(facts.search, allow_nan=False),
+    )

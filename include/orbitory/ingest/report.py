@@ -1,0 +1,104 @@
+"""report: the run's verdict, from the ledger and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from orbitory.inventory import Row
+from orbitory.model import OPEN_STATES, State
+from orbitory.site import Site
+
+_COUNTED = (State.ARCHIVED, State.DUPLICATE, State.CONFLICT, State.REJECTED, State.WAITING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """A run's figures, in files: sidecars and manifests included, with the fate of their granule."""
+
+    run: int | None
+    detected: int = 0
+    archived: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    #: Bytes archived.
+    bytes: int = 0
+    seconds: float = 0.0
+    #: Why the run failed, in words; empty when all is well.
+    problems: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether someone should look."""
+        return bool(self.problems)
+
+    @property
+    def message(self) -> str:
+        """One paragraph for the log and the alert."""
+        counts = ", ".join(f"{getattr(self, state.value)} {state.value}" for state in _COUNTED)
+        return f"run {self.run}: {self.detected} detected = {counts}. " + " ".join(self.problems)
+
+    def as_dict(self) -> dict[str, int | float | None]:
+        """The figures as other systems read them."""
+        names = ("run", "detected", *(state.value for state in _COUNTED), "bytes")
+        return {name: getattr(self, name) for name in names} | {"seconds": round(self.seconds, 3)}
+
+
+def report(site: Site, source_name: str) -> RunReport:
+    """Read what became of this actor's run, write its statistics and verdict, and say what is wrong.
+
+    May be repeated. A run without a row, unfinished batches, lost files, and rejects above the source's tolerance are
+    problems; so is a ledger that does not balance.
+    """
+    source = site.catalogue.source(source_name)
+    run = site.inventory.one("find_run", source=source.name, actor=site.actor)
+    if run is None:
+        return RunReport(
+            run=None, problems=("no run was opened: detect failed before it could look at the landing zone",)
+        )
+    number = run["id"]
+    with site.inventory.transaction():
+        site.inventory.run("close_empty_batches", run=number)
+        rows = site.inventory.all("ledger_of_run", run=number)
+        unfinished = site.inventory.all("unfinished_of_run", run=number)
+        result = _judge(run, rows, unfinished, source.reject_tolerance)
+        site.inventory.run("forget_statistics", run=number)
+        site.inventory.run("write_statistics", run=number)
+        site.inventory.run(
+            "finish_run",
+            run=number,
+            verdict="failed" if result.failed else "success",
+            counts=json.dumps(result.as_dict()),
+        )
+    return result
+
+
+def _judge(run: Row, rows: list[Row], unfinished: list[Row], tolerance: float) -> RunReport:
+    files: dict[str, int] = {}
+    for row in rows:
+        files[row["state"]] = files.get(row["state"], 0) + row["files"]
+    counts = {state.value: files.get(state.value, 0) for state in _COUNTED}
+    still_open = sum(files.get(state.value, 0) for state in OPEN_STATES)
+    problems = [
+        f"Batch {row['id']} ({row['partition']}) has {row['files']} files left as {row['state']}." for row in unfinished
+    ]
+    if still_open != sum(row["files"] for row in unfinished):
+        problems.append(f"{still_open} files are open, but not all of them in a batch of this run.")
+    if lost := files.get(State.LOST.value, 0):
+        problems.append(f"{lost} files are lost: they vanished from landing before they were archived.")
+    bad = counts["rejected"] + counts["conflict"]
+    judged = bad + counts["archived"] + counts["duplicate"]
+    if bad and bad > tolerance * judged:
+        problems.append(
+            f"{counts['rejected']} files were rejected and {counts['conflict']} are in conflict, see quarantine."
+        )
+    return RunReport(
+        run=run["id"],
+        detected=sum(counts.values()) + still_open,
+        bytes=sum(row["bytes"] for row in rows if row["state"] == State.ARCHIVED.value),
+        seconds=run["seconds"],
+        problems=tuple(problems),
+        **counts,
+    )

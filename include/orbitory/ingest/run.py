@@ -1,0 +1,97 @@
+"""The whole chain without Airflow: detect, every batch depth-first (here or in worker processes), then the report."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import secrets
+import signal
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from multiprocessing import get_context
+
+from orbitory.errors import Transient
+from orbitory.ingest.archive import archive
+from orbitory.ingest.detect import BatchRef, Selection, detect
+from orbitory.ingest.extract import extract
+from orbitory.ingest.report import RunReport, report
+from orbitory.ingest.store import store
+from orbitory.ingest.verify import verify
+from orbitory.settings import Settings
+from orbitory.site import open_site, person
+
+log = logging.getLogger(__name__)
+
+#: Called after each batch with (batches done, batches in all).
+ProgressCallback = Callable[[int, int], None]
+_PR_SET_PDEATHSIG = 1
+
+
+def ingest(
+    settings: Settings, source: str, selection: Selection | None = None, progress: ProgressCallback | None = None
+) -> RunReport:
+    """Run all five steps for what stands in the source's landing folder now.
+
+    Batches that fail do not stop the others; what they left is finished by the next run. Raises the first failure
+    after the report is written.
+    """
+    selection = selection or Selection()
+    actor = f"{person()}/{secrets.token_hex(3)}"
+    with open_site(actor=actor, settings=settings) as site:
+        found = detect(site, source, selection, session=True)
+        if selection.dry_run:
+            would = found.would
+            return RunReport(run=None, detected=would["detected"] + would["waiting"], waiting=would["waiting"])
+        failures: list[Exception] = []
+        with closing(_work_all(settings, actor, found.batches, selection.workers)) as results:
+            for done, failure in enumerate(results, 1):
+                if failure is not None:
+                    log.error("a batch of %s failed: %s", source, failure)
+                    failures.append(failure)
+                if progress:
+                    progress(done, len(found.batches))
+        result = report(site, source)
+    if failures:
+        raise failures[0]
+    return result
+
+
+def _work_all(settings: Settings, actor: str, batches: Sequence[BatchRef], workers: int) -> Generator[Exception | None, None, None]:
+    """Work on every batch; yields its failure or None as each ends."""
+    if workers == 1 or len(batches) == 1:
+        for batch in batches:
+            yield _attempt(settings, actor, batch.id)
+        return
+    if not batches:
+        return
+    # Not fork: a child must never inherit our database session.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["orbitory.ingest.run"])
+    with ProcessPoolExecutor(min(workers, len(batches)), mp_context=context, initializer=_die_with_parent) as pool:
+        futures = [pool.submit(_attempt, settings, actor, batch.id) for batch in batches]
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield Transient("a worker process was killed: what it left is finished by the next run")
+
+
+def _attempt(settings: Settings, actor: str, batch: int) -> Exception | None:
+    try:
+        work(settings, actor, batch)
+    except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it after the report
+        return error
+    return None
+
+
+def work(settings: Settings, actor: str, batch: int) -> None:
+    """All steps of one batch, with a database session of its own."""
+    with open_site(actor=actor, settings=settings) as site:
+        for step in (verify, extract, store, archive):
+            step(site, batch)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,167 @@
+"""verify: the bytes are what their sender announced, and a container that can be what it claims."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orbitory.checksum import Digests, Hasher
+from orbitory.errors import DataError, NotReady
+from orbitory.extract import quick_check
+from orbitory.ingest.ledger import Claim, Outcome, Work, claim, reject, set_back, stat_in
+from orbitory.ingest.retire import clear_landing
+from orbitory.inventory import Row
+from orbitory.model import Stat, State, Tally
+from orbitory.site import Site
+from orbitory.zones import has_writer, is_regular, open_beneath, own_errors, stat_of
+
+log = logging.getLogger(__name__)
+
+#: Write down what is verified at least this often, so that a crash repeats little and the lease stays alive.
+FLUSH_SECONDS = 20.0
+
+
+#: The "algorithm" of a delivery record that announces a size and no checksum.
+SIZE_ONLY = "size"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Outcomes not yet written, and the count of all."""
+
+    held: Claim
+    pending: list[Outcome] = field(default_factory=list)
+    done: int = 0
+    rejected: int = 0
+    left: int = 0
+    bytes: int = 0
+    _flushed: float = field(default_factory=time.monotonic)
+
+    def add(self, outcomes: Iterator[Outcome], size: int) -> None:
+        """Take the outcomes of one unit; write when it is time."""
+        unit = list(outcomes)
+        self.pending += unit
+        match unit[0].state:
+            case State.REJECTED | State.CONFLICT:
+                self.rejected += 1
+            case State.WAITING | State.LOST:
+                self.left += 1
+            case _:
+                self.done += 1
+                self.bytes += size
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is pending, under the claim."""
+        with self.held.writing():
+            self.held.apply(self.pending)
+        self.pending.clear()
+        self._flushed = time.monotonic()
+
+    def tally(self) -> Tally:
+        """The step's result."""
+        return Tally(batch=self.held.batch, done=self.done, rejected=self.rejected, left=self.left, bytes=self.bytes)
+
+
+def verify(site: Site, batch: int) -> Tally:
+    """Hash every detected file of the batch once and compare with all that was announced; reject what differs.
+
+    Files already verified are left alone, so it may be repeated. A file that changed since detect goes back to waiting.
+    Raises Transient or ConfigurationError when the landing zone cannot be read.
+    """
+    held = claim(site, batch, "verify")
+    progress = Progress(held)
+    if held.done:
+        return progress.tally()
+    started, hasher = time.monotonic(), Hasher()
+    for work in held.units(State.DETECTED):
+        if work.main["reason"] is not None:  # decided by detect from the name or the set alone
+            progress.add(reject(work, held.source, work.main["reason"], work.main["detail"]), 0)
+            continue
+        try:
+            progress.add(_verified(site, held, hasher, work), work.bytes)
+        except DataError as error:
+            progress.add(reject(work, held.source, error.code, error.detail), 0)
+        except NotReady as error:
+            progress.add(set_back(work, "changed", str(error)), 0)
+        except FileNotFoundError:
+            progress.add(_vanished(work), 0)
+    progress.flush()
+    clear_landing(site, held.source, batch)
+    seconds = time.monotonic() - started
+    log.info("verify batch=%d files=%d bytes=%d seconds=%.2f", batch, progress.done, progress.bytes, seconds)
+    return progress.tally()
+
+
+def _verified(site: Site, held: Claim, hasher: Hasher, work: Work) -> Iterator[Outcome]:
+    announced = work.main["announced"]
+    digests = _digest(site, held, hasher, work.main, {entry["algorithm"] for entry in announced} - {SIZE_ONLY})
+    if digests.size == 0:
+        raise DataError("size", "the file is empty")
+    for entry in announced:
+        _compare(work.main, entry, digests, held)
+    if work.main["role"] == "data":
+        quick_check(work.main["name"], digests.head, digests.size)
+    found = [(work.main, digests)]
+    for sidecar in work.sidecars:
+        found.append((sidecar, _digest(site, held, hasher, sidecar, set())))
+    return (Outcome(id=row["id"], state=State.VERIFIED, digest=each.blake3) for row, each in found)
+
+
+def _digest(site: Site, held: Claim, hasher: Hasher, row: Row, algorithms: set[str]) -> Digests:
+    """Read the file once, making sure that it is the one detect saw, before and after."""
+    try:
+        descriptor = open_beneath(site.landing_of(held.source), row["path"])
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.strerror == os.strerror(40):  # ELOOP: a folder on its way became a link
+            raise DataError("type", f"{row['name']} is reached through a symbolic link") from error
+        with own_errors(f"open {row['name']} in landing"):
+            raise
+    try:
+        if not is_regular(descriptor):
+            raise DataError("type", f"{row['name']} is no longer a regular file")
+        if has_writer(descriptor):
+            raise NotReady(f"{row['name']} is still open for writing")
+        _same(row, stat_of(os.fstat(descriptor)))
+        with own_errors(f"read {row['name']} in landing"):
+            digests = hasher.digest(descriptor, algorithms)
+        _same(row, stat_of(os.fstat(descriptor)))
+        return digests
+    finally:
+        os.close(descriptor)
+
+
+def _same(row: Row, found: Stat) -> None:
+    if found != stat_in(row):
+        raise NotReady(f"{row['name']} changed since it was detected (size {row['size']}, now {found.size})")
+
+
+def _compare(row: Row, entry: dict[str, object], digests: Digests, held: Claim) -> None:
+    young = row["age"] < held.source.completeness.minimum_age_seconds
+    if entry["size"] is not None and entry["size"] != digests.size:
+        problem = DataError("size", f"{entry['origin']} announces {entry['size']} bytes, the file has {digests.size}")
+    elif entry["algorithm"] == SIZE_ONLY:
+        return
+    elif (got := digests.values[str(entry["algorithm"])]) != entry["value"]:
+        problem = DataError(
+            "checksum", f"{entry['origin']} announces {entry['algorithm']} {entry['value']}, the file has {got}"
+        )
+    else:
+        return
+    if young:  # its sender may not have finished: judge it when it has come to rest
+        raise NotReady(f"not yet what was announced, and changed a moment ago: {problem.detail}")
+    raise problem
+
+
+def _vanished(work: Work) -> Iterator[Outcome]:
+    """Its data file is gone: removed or renamed by its sender after it was complete. The sidecars wait again."""
+    detail = "vanished from landing between detect and verify"
+    yield Outcome(id=work.main["id"], state=State.LOST, reason=None, detail=detail)
+    for sidecar in work.sidecars:
+        yield Outcome(id=sidecar["id"], state=State.WAITING, reason="no_data", detail=detail)

@@ -1,0 +1,116 @@
+"""A private PostgreSQL + PostGIS for the whole run, an inventory and a site of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orbitory.inventory.migrate import migrate
+from orbitory.settings import CHECKOUT, Settings
+from private_stack.places import Places
+from private_stack.postgres import DAILY, OWNER, Cluster
+
+pytest_plugins = ["requirements_table"]
+
+#: The data is thrown away, so it need not survive a power cut; tests of durability start a cluster of their own.
+FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "shared_buffers": "64MB",
+    "max_wal_size": "1GB",
+    "max_connections": "100",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_line_prefix": "%m [%p] %d %a ",
+}
+_PREFIX = "orbitory-tests-"
+_numbers = itertools.count(1)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Stop and delete what a test run that was killed has left behind."""
+    for home in folder.glob(f"{_PREFIX}*"):
+        owner = home.name.removeprefix(_PREFIX)
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and home.stat().st_uid == os.getuid():
+            Cluster(Places(home=home)).stop()
+            Places(home=home).remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """The running server of this test run, with the roles of a real site."""
+    folder = Path(tempfile.gettempdir())
+    _remove_leftovers(folder)
+    places = Places(home=folder / f"{_PREFIX}{os.getpid()}")
+    cluster = Cluster(places, FAST)
+    try:
+        cluster.start()
+        cluster.databases()
+        yield cluster
+    finally:
+        cluster.stop()
+        places.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Cluster) -> str:
+    """Name of a database with every migration applied, to be copied."""
+    migrate(postgres.uri("orbitory", OWNER), postgres.uri("orbitory", DAILY))
+    postgres.sql("ALTER DATABASE orbitory RENAME TO migrated")
+    return "migrated"
+
+
+@pytest.fixture
+def database(postgres: Cluster, migrated: str) -> Iterator[str]:
+    """Name of an empty inventory of this test's own."""
+    name = f"test_{next(_numbers)}"
+    postgres.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER {OWNER}")
+    yield name
+    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def inventory_uri(postgres: Cluster, database: str) -> str:
+    """URI of the test's inventory for the daily role."""
+    return postgres.uri(database, DAILY)
+
+
+@pytest.fixture
+def owner_uri(postgres: Cluster, database: str) -> str:
+    """URI of the test's inventory for the owner of its schema."""
+    return postgres.uri(database, OWNER)
+
+
+@pytest.fixture
+def site_root(tmp_path: Path) -> Path:
+    """An empty folder for landing, storage, quarantine and the other zones."""
+    root = tmp_path / "site"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def environment(inventory_uri: str, owner_uri: str, site_root: Path) -> dict[str, str]:
+    """Environment for a command that works on this test's site, whatever the caller's says."""
+    ours = ("ORBITORY_", "AIRFLOW", "PYTHON", "PG")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+        "ORBITORY_DATABASE": inventory_uri,
+        "ORBITORY_OWNER_DATABASE": owner_uri,
+        "ORBITORY_ROOT": str(site_root),
+        "ORBITORY_WORKERS": "2",
+        "PYTHONPATH": str(CHECKOUT / "include"),
+    }
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    """The same, as the steps take it."""
+    return Settings.from_environment(environment)

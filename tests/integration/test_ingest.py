@@ -1,0 +1,220 @@
+"""Whole deliveries through all five steps: every file meets the fate that its sender's ground truth foretells."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cloning import Clone
+from orbitory.catalogue import load
+from orbitory.digest import digest
+from orbitory.ingest import Selection
+from orbitory.ingest.report import RunReport
+from orbitory.ingest.run import ingest
+from orbitory.inventory import connect
+from orbitory.settings import Settings
+from orbitory.simulate import simulate
+from orbitory.site import open_site
+from orbitory.zones import display
+
+Deliver = Callable[..., list[dict[str, object]]]
+FATES = ("archived", "duplicate", "conflict", "rejected", "waiting")
+
+
+@pytest.fixture
+def deliver(settings: Settings) -> Deliver:
+    """Write a simulated delivery straight into the landing folder of its source."""
+
+    def write(source: str, files: int = 40, seed: int = 1, faults: str | None = None) -> list[dict[str, object]]:
+        return simulate(load(settings.catalogue), source, files, seed, faults, settings.landing / source)
+
+    return write
+
+
+def ledger(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Newest state and reason of every file ever seen, by name."""
+    with connect(settings.database, actor="test") as inventory:
+        rows = inventory.all("ledger_dump")
+    return {row["name"]: (row["state"], row["reason"] or "") for row in rows}
+
+
+def digest_of(settings: Settings) -> str:
+    with open_site(actor="test", settings=settings) as site:
+        return digest(site.inventory, site.storage).digest
+
+
+def check(report: RunReport) -> RunReport:
+    counts = report.as_dict()
+    assert counts["detected"] == sum(int(counts[fate] or 0) for fate in FATES)
+    return report
+
+
+@pytest.mark.req("W3", "G25")
+@pytest.mark.parametrize("source", ["idps", "correlative"])
+def test_every_file_of_a_delivery_with_every_fault_meets_its_fate(
+    settings: Settings, deliver: Deliver, source: str
+) -> None:
+    truth = deliver(source, 60, faults="all")
+    report = check(ingest(settings, source))
+    found = ledger(settings)
+    expected = {display(os.fsencode(str(row["name"]))): (row["fate"], row["reason"]) for row in truth}
+    differ = {
+        name: (fate, found.get(name))
+        for name, fate in expected.items()
+        if found.get(name, ("", ""))[0] != fate[0] or (fate[0] in ("rejected", "waiting") and found[name] != fate)
+    }
+    assert not differ
+    assert report.detected == len(truth)
+    for fate in FATES:
+        assert getattr(report, fate) == sum(row["fate"] == fate for row in truth), fate
+
+
+@pytest.mark.req("W7")
+def test_two_bad_files_among_98_cost_only_themselves(settings: Settings, deliver: Deliver) -> None:
+    deliver("idps", 98)
+    landing = settings.landing / "idps"
+    victims = sorted(landing.rglob("*.h5"))[:2]
+    for victim in victims:
+        for sidecar in victim.parent.glob(f"{victim.name}.*"):
+            sidecar.unlink()
+        status = victim.stat()
+        os.truncate(victim, status.st_size // 2)
+        os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = check(ingest(settings, "idps"))
+    assert report.rejected == 2
+    assert report.archived == report.detected - 2
+    assert report.failed and "2 files were rejected" in report.message
+    assert sorted(name for name, (state, _) in ledger(settings).items() if state == "rejected") == sorted(
+        str(victim.relative_to(landing)) for victim in victims
+    )
+
+
+@pytest.mark.req("W6")
+def test_a_second_run_changes_nothing(settings: Settings, deliver: Deliver) -> None:
+    deliver("idps", 40, faults="all")
+    ingest(settings, "idps")
+    before = digest_of(settings)
+    report = check(ingest(settings, "idps"))
+    assert (report.archived, report.duplicate, report.conflict, report.rejected) == (0, 0, 0, 0)
+    assert digest_of(settings) == before
+
+
+@pytest.mark.req("W10")
+def test_serial_and_parallel_runs_end_in_the_same_digest(settings: Settings, clone: Clone) -> None:
+    digests = {}
+    for workers in (1, 2, 8):
+        site = clone(f"w{workers}")
+        simulate(load(site.catalogue), "idps", 120, 7, "all", site.landing / "idps")
+        check(ingest(site, "idps", Selection(workers=workers)))
+        digests[workers] = digest_of(site)
+    assert len(set(digests.values())) == 1, digests
+
+
+def test_a_back_dated_late_arrival_is_found(settings: Settings, deliver: Deliver, tmp_path: Path) -> None:
+    deliver("correlative", 12)
+    ingest(settings, "correlative")
+    late = settings.landing / "correlative" / "late.txt"
+    late.write_text("older than everything archived so far\n")
+    os.utime(late, (0, 0))
+    assert check(ingest(settings, "correlative")).archived == 1
+
+
+def test_a_file_that_waits_is_taken_when_it_has_come_to_rest(settings: Settings) -> None:
+    landing = settings.landing / "correlative"
+    landing.mkdir(parents=True)
+    (landing / "young.txt").write_text("young\n")
+    assert check(ingest(settings, "correlative")).waiting == 1
+    os.utime(landing / "young.txt", (time.time() - 3600,) * 2)
+    assert check(ingest(settings, "correlative")).archived == 1
+
+
+def test_a_renamed_temporary_file_leaves_no_trace_of_its_old_name(settings: Settings) -> None:
+    landing = settings.landing / "correlative"
+    landing.mkdir(parents=True)
+    (landing / "a.txt.part").write_text("half")
+    assert check(ingest(settings, "correlative")).waiting == 1
+    (landing / "a.txt.part").rename(landing / "a.txt")
+    os.utime(landing / "a.txt", (0, 0))
+    report = check(ingest(settings, "correlative"))
+    assert (report.detected, report.archived) == (1, 1)
+    assert ledger(settings) == {"a.txt": ("archived", "")}
+
+
+def test_a_rehearsal_writes_nothing(settings: Settings, deliver: Deliver) -> None:
+    truth = deliver("correlative", 12)
+    report = ingest(settings, "correlative", Selection(dry_run=True))
+    assert report.run is None
+    assert report.detected == len(truth)
+    assert ledger(settings) == {}
+
+
+def test_a_selection_leaves_the_rest_alone(settings: Settings, deliver: Deliver) -> None:
+    deliver("idps", 40)
+    report = check(ingest(settings, "idps", Selection(sensors=("ATMS",))))
+    assert report.archived > 0
+    with connect(settings.database, actor="test") as inventory:
+        sensors = {row["sensor"] for row in inventory.all("ledger_dump")}
+    assert sensors == {"ATMS"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "fate", "current"),
+    [
+        ("error", "conflict", b"one"),
+        ("skip", "duplicate", b"one"),
+        ("version", "archived", b"two"),
+        ("replace", "archived", b"two"),
+    ],
+)
+@pytest.mark.req("G25")
+def test_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names(
+    settings: Settings, tmp_path: Path, policy: str, fate: str, current: bytes
+) -> None:
+    catalogue = tmp_path / "catalogue"
+    shutil.copytree(settings.catalogue, catalogue)
+    text = (catalogue / "sources" / "correlative.toml").read_text()
+    text = text.replace('name = "correlative"', 'name = "logs"').replace('landing = "correlative"', 'landing = "logs"')
+    text = "\n".join(
+        f'duplicates = "{policy}"' if line.startswith("duplicates") else line for line in text.splitlines()
+    )
+    (catalogue / "sources" / "logs.toml").write_text(text)
+    settings = replace(settings, catalogue=catalogue)
+    for content in (b"one", b"two"):
+        landing = settings.landing / "logs"
+        landing.mkdir(parents=True, exist_ok=True)
+        (landing / "day.txt").write_bytes(content)
+        os.utime(landing / "day.txt", (0, 0))
+        report = check(ingest(settings, "logs"))
+        assert not (landing / "day.txt").exists()
+    assert getattr(report, fate) == 1
+    with connect(settings.database, actor="test") as inventory:
+        held = [(settings.storage / row["path"]).read_bytes() for row in inventory.all("current_dump")]
+    assert held == [current]
+    everywhere = [
+        path.read_bytes()
+        for zone in (settings.storage, settings.quarantine, settings.trash)
+        for path in zone.rglob("day.txt")
+    ]
+    assert sorted(everywhere) == [b"one", b"two"], "neither delivery was thrown away"
+
+
+def test_rejected_files_stand_in_quarantine_with_their_sidecars_and_a_note(settings: Settings) -> None:
+    landing = settings.landing / "correlative"
+    landing.mkdir(parents=True)
+    (landing / "reason.json").write_text("{}")
+    (landing / "reason.json.sha256").write_text("0" * 64)
+    for file in landing.iterdir():
+        os.utime(file, (0, 0))
+    report = check(ingest(settings, "correlative"))
+    assert report.rejected == 2
+    notes = list(settings.quarantine.glob("correlative/*.json"))
+    assert len(notes) == 1
+    assert json.loads(notes[0].read_text())["reason"] == "checksum"
+    assert {path.name for path in notes[0].with_suffix("").iterdir()} == {"reason.json", "reason.json.sha256"}

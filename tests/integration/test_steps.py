@@ -1,0 +1,187 @@
+"""Each step may be repeated, cut short, overtaken; the next one finishes what it left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orbitory import ingest
+from orbitory.errors import IntegrityError, Transient
+from orbitory.ingest import ledger
+from orbitory.inventory import connect
+from orbitory.model import State
+from orbitory.settings import Settings
+from orbitory.site import open_site
+from orbitory.zones import SENTINEL
+
+STEPS = ("verify", "extract", "store", "archive")
+
+
+def land(settings: Settings, *names: str, content: bytes | None = None) -> Path:
+    """Complete files in the landing folder of `correlative`."""
+    landing = settings.landing / "correlative"
+    for name in names:
+        (landing / name).parent.mkdir(parents=True, exist_ok=True)
+        (landing / name).write_bytes(content if content is not None else name.encode())
+        os.utime(landing / name, (0, 0))
+    return landing
+
+
+def begin(settings: Settings, actor: str = "dag/run1") -> int:
+    """Detect, as one Airflow run would; returns the number of its only batch."""
+    with open_site(actor=actor, settings=settings) as site:
+        (batch,) = ingest.detect(site, "correlative").batches
+    return batch.id
+
+
+def do(settings: Settings, batch: int, *steps: str, actor: str = "dag/run1") -> None:
+    for step in steps:
+        with open_site(actor=actor, settings=settings) as site:
+            getattr(ingest, step)(site, batch)
+
+
+def verdict(settings: Settings, actor: str = "dag/run1") -> ingest.RunReport:
+    with open_site(actor=actor, settings=settings) as site:
+        return ingest.report(site, "correlative")
+
+
+def states(settings: Settings) -> dict[str, str]:
+    with connect(settings.database, actor="test") as inventory:
+        return {row["name"]: row["state"] for row in inventory.all("ledger_dump")}
+
+
+def test_every_step_may_be_repeated(settings: Settings) -> None:
+    land(settings, "a.txt", "b.txt")
+    batch = begin(settings)
+    for step in STEPS:
+        do(settings, batch, step, step)
+    do(settings, batch, *STEPS)
+    assert states(settings) == {"a.txt": "archived", "b.txt": "archived"}
+    assert not verdict(settings).failed
+
+
+def test_a_repeated_detect_of_the_same_run_returns_its_unfinished_batches(settings: Settings) -> None:
+    land(settings, "a.txt")
+    assert begin(settings) == begin(settings)
+
+
+def test_a_run_with_an_unfinished_batch_fails_and_the_next_one_adopts_it(settings: Settings) -> None:
+    land(settings, "a.txt")
+    batch = begin(settings)
+    do(settings, batch, "verify")
+    report = verdict(settings)
+    assert report.failed
+    assert "has 1 files left as verified" in report.message
+    assert begin(settings, "dag/run2") == batch
+    do(settings, batch, *STEPS, actor="dag/run2")
+    report = verdict(settings, "dag/run2")
+    assert (report.detected, report.archived, report.failed) == (1, 1, False)
+
+
+def test_a_live_run_keeps_its_batches(settings: Settings) -> None:
+    land(settings, "a.txt")
+    batch = begin(settings)
+    land(settings, "b.txt")
+    assert begin(settings, "dag/run2") != batch
+
+
+def test_a_report_without_a_run_fails(settings: Settings) -> None:
+    report = verdict(settings, "dag/never")
+    assert report.failed
+    assert "no run was opened" in report.message
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_claim_that_was_taken_over_can_write_nothing(settings: Settings, step: str) -> None:
+    land(settings, "a.txt")
+    batch = begin(settings)
+    do(settings, batch, *STEPS[: STEPS.index(step)])
+    before = states(settings)
+    with open_site(actor="zombie", settings=settings) as site:
+        zombie = ledger.claim(site, batch, step)
+        do(settings, batch)
+        with open_site(actor="second try", settings=settings) as other:
+            ledger.claim(other, batch, step)
+        with pytest.raises(Transient, match="another try has taken over"), zombie.writing():
+            pass
+    assert states(settings) == before
+
+
+def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_archived(settings: Settings) -> None:
+    landing = land(settings, "a.txt")
+    batch = begin(settings)
+    do(settings, batch, "verify", "extract", "store")
+    (landing / "a.txt").write_bytes(b"changed")
+    do(settings, batch, "archive")
+    assert states(settings) == {"a.txt": "waiting"}
+    assert [path.name for path in settings.storage.rglob("*") if path.is_file()] == [SENTINEL]
+    os.utime(landing / "a.txt", (0, 0))
+    do(settings, begin(settings, "dag/run2"), *STEPS, actor="dag/run2")
+    assert states(settings) == {"a.txt": "archived"}
+
+
+def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
+    landing = land(settings, "a.txt", "b.txt")
+    batch = begin(settings)
+    (landing / "a.txt").unlink()
+    do(settings, batch, *STEPS)
+    assert states(settings) == {"a.txt": "lost", "b.txt": "archived"}
+    report = verdict(settings)
+    assert report.failed
+    assert "1 files are lost" in report.message
+    assert report.detected == report.archived == 1
+
+
+def test_a_duplicate_stays_when_the_stored_copy_is_damaged(settings: Settings) -> None:
+    land(settings, "a.txt")
+    do(settings, begin(settings), *STEPS)
+    verdict(settings)
+    stored = next(path for path in settings.storage.rglob("a.txt"))
+    stored.chmod(0o644)
+    stored.write_bytes(b"A.txt")
+    landing = land(settings, "a.txt")
+    with pytest.raises(IntegrityError, match="missing or damaged"):
+        do(settings, begin(settings, "dag/run2"), *STEPS, actor="dag/run2")
+    assert (landing / "a.txt").read_bytes() == b"a.txt"
+
+
+def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Settings) -> None:
+    land(settings, "a.txt")
+    do(settings, begin(settings), *STEPS)
+    settings.storage.rename(settings.storage.with_name("unmounted"))
+    settings.storage.mkdir()
+    landing = land(settings, "b.txt")
+    with pytest.raises(IntegrityError, match="looks unmounted"):
+        begin(settings, "dag/run2")
+    assert (landing / "b.txt").exists()
+
+
+def test_other_bytes_under_an_intended_name_stop_the_batch_and_nothing_is_overwritten(settings: Settings) -> None:
+    landing = land(settings, "a.txt")
+    batch = begin(settings)
+    do(settings, batch, "verify", "extract", "store")
+    with connect(settings.database, actor="test") as inventory:
+        (asset,) = inventory.all("intended_dump")
+    target = settings.storage / asset["path"]
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"foreign")
+    with pytest.raises(IntegrityError, match="already has"):
+        do(settings, batch, "archive")
+    assert target.read_bytes() == b"foreign"
+    assert (landing / "a.txt").exists()
+    assert states(settings) == {"a.txt": State.STORED}
+
+
+def test_ten_thousand_bad_files_are_one_problem(settings: Settings) -> None:
+    landing = settings.landing / "correlative"
+    landing.mkdir(parents=True)
+    for number in range(10_000):
+        (landing / f"{number}.txt").touch()
+        os.utime(landing / f"{number}.txt", (0, 0))
+    batch = begin(settings)
+    do(settings, batch, *STEPS)
+    report = verdict(settings)
+    assert report.rejected == 10_000
+    assert len(report.problems) == 1
