@@ -8,12 +8,16 @@ SELECT g.id, g.source, g.product, g.key, g.version, g.platform, g.sensor, g.coll
 FROM (
     SELECT * FROM granule g
     WHERE g.state = 'archived'
-      AND (%(all_versions)s OR NOT EXISTS (SELECT FROM granule n WHERE n.id = g.superseded_by AND n.state = 'archived'))
+      -- Not as NOT EXISTS: that would hash the whole table for a page of a hundred rows.
+      AND (%(all_versions)s OR coalesce((SELECT n.state FROM granule n WHERE n.id = g.superseded_by), '') <> 'archived')
       AND (%(timed)s AND lower(g.sensing) IS NOT NULL OR NOT %(timed)s AND lower(g.sensing) IS NULL)
+      -- One product by equality: only then does the index give its rows in order.
+      AND (%(product)s::text IS NULL OR g.product = %(product)s::text)
       AND (%(products)s::text[] IS NULL OR g.product = ANY (%(products)s::text[]))
       AND (%(sensors)s::text[] IS NULL OR g.sensor = ANY (%(sensors)s::text[]))
       AND (%(source)s::text IS NULL OR g.source = %(source)s::text)
-      AND (%(during)s::tstzrange IS NULL OR g.sensing && %(during)s::tstzrange)
+      AND (%(during)s::tstzrange IS NULL
+           OR g.sensing && %(during)s::tstzrange AND lower(g.sensing) <= coalesce(upper(%(during)s::tstzrange), 'infinity'))
       AND (%(box)s::geometry IS NULL OR ST_Intersects(g.footprint, %(box)s::geometry)
            OR ST_Intersects(g.footprint, %(second_box)s::geometry))
       AND (%(keys)s::jsonb IS NULL OR NOT EXISTS (
