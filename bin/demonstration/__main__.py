@@ -25,7 +25,7 @@ _ENDED = ("success", "failed")
 
 def main() -> int:
     """Returns 0 when everything worked, bad data in quarantine included."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 110)
     subprocess.run([CHECKOUT / "bin" / "stack", "up"], check=True)
     stack = Stack(Places.of_environment())
     environment = stack.exports(inventory_only=True)
@@ -64,6 +64,8 @@ def _deliver(console: Console, deliveries: Sequence[Delivery], environment: dict
         delivery.hand_over()
         files = len(delivery.truth())
         console.print(f"{files} files of a delivery with every fault stand in {delivery.landing}", soft_wrap=True)
+    for delivery in deliveries:
+        delivery.go_on_sending()
     if not new:
         console.print("the delivery was handed over by an earlier demonstration: this run looks for anything new")
     return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -66,14 +67,18 @@ class Delivery:
     def hand_over(self) -> None:
         """Move it into the landing zone. May be interrupted: what is still here is moved by the next call."""
         files = self.folder / "files"
-        unfinished = {entry["name"] for entry in self.truth() if entry["fate"] == "waiting"}
         for file in sorted(files.rglob("*")):
             name = file.relative_to(files)
             if file.is_dir() and not file.is_symlink():
                 (self.landing / name).mkdir(parents=True, exist_ok=True)
                 continue
-            if str(name) in unfinished:
-                os.utime(file, follow_symlinks=False)  # its sender is still writing
             self.landing.mkdir(parents=True, exist_ok=True)
             shutil.move(file, self.landing / name)
         (self.folder / "delivered").touch()
+
+    def go_on_sending(self) -> None:
+        """What is not complete yet keeps changing, as long as nobody has decided about it."""
+        for entry in self.truth():
+            if entry["fate"] == "waiting":
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(self.landing / entry["name"], follow_symlinks=False)

@@ -65,17 +65,17 @@ class Outcome:
         if not self.as_foretold:
             return f"[red]{self.run_state}, but not as foretold: {dict(self.foretold)}[/]"
         if self.run_state == "failed":
-            return "[green]failed, as it must[/]: bad files are data to look at"
+            return "[green]failed, as it must[/]: bad data"
         return f"[green]{self.run_state}[/]"
 
 
 def fates(console: Console, outcomes: Iterable[Outcome]) -> None:
     """Files by source and fate."""
     table = Table(title="What became of the files", title_justify="left")
-    table.add_column("source")
+    table.add_column("source", no_wrap=True)
     for fate in FATES:
         table.add_column(fate, justify="right")
-    table.add_column("run in Airflow")
+    table.add_column("run in Airflow", min_width=28)
     for outcome in outcomes:
         figures = [f"{outcome.counts.get(fate, 0):,}" for fate in FATES]
         table.add_row(outcome.source, *figures, outcome.verdict())

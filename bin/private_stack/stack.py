@@ -54,7 +54,7 @@ class Stack:
 
     def _database_up(self) -> None:
         if self.cluster.pid() is None:
-            say(f"starting PostgreSQL on the socket in {self.places.sockets}")
+            say("starting PostgreSQL")
             self.cluster.start()
         if not self._remembers("databases", "1"):
             self.cluster.databases()

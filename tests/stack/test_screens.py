@@ -1,0 +1,80 @@
+"""What an operator sees. Pictures go to docs/screenshots/ where missing, or all with ORBITORY_SCREENSHOTS=1."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from airflow_world import Run, Stage
+
+pytestmark = pytest.mark.browser
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
+_CHROMIUM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def page(stage: Stage) -> Iterator[Page]:
+    """A browser that is logged in."""
+    login = stage.stack.login()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(_CHROMIUM))
+        page = browser.new_page(viewport={"width": 1500, "height": 900}, locale="en-GB", timezone_id="UTC")
+        page.set_default_timeout(60_000)
+        page.goto(login["address"])
+        page.locator("input[name=username]").fill(login["user"])
+        page.locator("input[name=password]").fill(login["password"])
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: "login" not in url)
+        yield page
+        browser.close()
+
+
+def picture(page: Page, name: str, tmp_path: Path) -> None:
+    """Take it; keep it in the documentation when that has none yet."""
+    page.wait_for_timeout(1500)
+    file = tmp_path / name
+    page.screenshot(path=file)
+    assert file.stat().st_size > 20_000, "an empty page"
+    if not (PICTURES / name).exists() or os.environ.get("ORBITORY_SCREENSHOTS"):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, PICTURES / name)
+
+
+def test_the_grid_shows_the_steps_of_every_batch(
+    stage: Stage, page: Page, faulty: dict[str, Run], tmp_path: Path
+) -> None:
+    run = faulty["idps"]
+    page.goto(f"{stage.api.address}/dags/{run.dag_id}")
+    for task in ("detect", "verify", "extract", "store", "archive", "report"):
+        expect(page.get_by_text(task, exact=False).first).to_be_visible()
+    picture(page, "ingest-grid.png", tmp_path)
+
+
+def test_a_run_with_faults_is_red_in_its_report_and_its_batches_have_names(
+    stage: Stage, page: Page, faulty: dict[str, Run], tmp_path: Path
+) -> None:
+    run = faulty["idps"]
+    page.goto(stage.api.page_of(run.dag_id, run.run_id))
+    expect(page.get_by_text("Failed").first).to_be_visible()
+    expect(page.get_by_text("VIIRS #").first).to_be_visible()
+    picture(page, "run-with-faults.png", tmp_path)
+
+
+def test_the_form_asks_for_sensors_files_workers_and_dry_run(stage: Stage, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{stage.api.address}/dags/ingest_idps")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    for title in ("Sensors", "Files", "Workers", "Dry run"):
+        expect(form.get_by_text(title).first).to_be_visible()
+    picture(page, "ingest-form.png", tmp_path)
