@@ -97,10 +97,11 @@ def _cleaned(longitudes: Sequence[float], latitudes: Sequence[float]) -> _Points
 
 def _unwrapped(ring: _Points) -> _Points:
     """The ring closed, each longitude within half a turn of the one before. Any longer edge is read as a crossing."""
-    points = [(math.remainder(ring[0][0], 360.0), ring[0][1])]
-    for lon, lat in [*ring[1:], ring[0]]:
-        east = points[-1][0]
-        points.append((east + math.remainder(lon - east, 360.0), lat))
+    points: _Points = []
+    east = 0.0
+    for lon, lat in [*ring, ring[0]]:
+        east = lon + 360.0 * round((east - lon) / 360.0)  # whole turns: given values stay as they are, to the last bit
+        points.append((east, lat))
     return points
 
 
@@ -150,7 +151,7 @@ def _footprint(points: _Points, expected: float) -> Footprint:
     polygon = Polygon(points)
     valid = polygon.is_valid
     if valid:
-        # Lambert's cylinder keeps areas, cutting does not change them; from the first point, so that small ones are exact
+        # Lambert's cylinder keeps areas, cutting does not change them; from the first point, to keep small ones exact
         x0, y0 = points[0][0], math.sin(math.radians(points[0][1]))
         flat = [(math.radians(x - x0), math.sin(math.radians(y)) - y0) for x, y in points]
         area = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairwise(flat)) / 2

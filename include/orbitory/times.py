@@ -35,8 +35,8 @@ _MICROSECOND = timedelta(microseconds=1)
 _STEP_DAYS = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in _STEPS]
 _STEP_UTC_US = [(day - EPOCH) // _MICROSECOND for day in _STEP_DAYS]
 _STEP_IET_US = [us + (_FIRST_OFFSET + n) * SECOND_US for n, us in enumerate(_STEP_UTC_US)]
-_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
-_TIME = re.compile(r"(\d{2})(\d{2})(\d{2})(?:\.(\d{1,6}))?Z?")
+_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
+_TIME = re.compile(r"(\d{2})(\d{2})(\d{2})(?:\.(\d{1,6}))?Z?", re.ASCII)
 
 
 def tai_minus_utc(moment: datetime) -> int:

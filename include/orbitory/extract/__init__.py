@@ -62,7 +62,7 @@ def load(name: str) -> Extractor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenFile:
-    """A regular file, open for reading; ``path`` names exactly this descriptor, whatever the name in landing becomes."""
+    """A regular file, open for reading; ``path`` names this very descriptor, whatever stands in landing by then."""
 
     descriptor: int
     size: int
@@ -72,7 +72,7 @@ class OpenFile:
 
 @contextmanager
 def open_file(task: ExtractTask) -> Iterator[OpenFile]:
-    """Open without following a link or waiting for a FIFO; refuse what is not a regular file, or not the expected one."""
+    """Open without following a link or waiting for a FIFO; refuse anything but the expected regular file."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     try:
         descriptor = os.open(task.path, flags)

@@ -1,7 +1,8 @@
 """The isolated side of ``workers``: a nursery that has imported every parser, and the workers that it forks.
 
 The nursery reads no foreign byte. A worker is confined, then answers tasks in order over its own socket. It sends JSON,
-never pickles: what it says may be the words of a file that took it over. Run as ``python -m orbitory.extract.child FD``.
+never pickles: what it says may be the words of a file that took it over. Run as
+``python -m orbitory.extract.child DESCRIPTOR`` with a connected socket.
 """
 
 from __future__ import annotations
@@ -85,8 +86,9 @@ def _work(
             _allow_seconds(request["seconds"], task)
             channel.sendall(answer(task, extractors[task.extractor]))
         os._exit(0)
-    except BaseException:  # the top of a process: say why it ends, then end
+    except BaseException:  # noqa: BLE001 - the top of a process: say why it ends, then end
         channel.sendall(_frame({"last_words": traceback.format_exc()[-_DETAIL_LIMIT:]}))
+    finally:
         os._exit(70)
 
 

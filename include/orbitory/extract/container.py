@@ -63,7 +63,7 @@ _PROMISES: dict[str, frozenset[str]] = {
     "geojson": _TEXTS,
     "xml": _TEXTS,
 }
-# One file of an HDF5 set: a member number as the library's "%05d", or a split/multi letter (H5Pset_fapl_{family,multi}).
+# One file of an HDF5 set: a member number as the library's "%05d" (H5Pset_fapl_family), or a letter (…_split, …_multi).
 _MEMBER = re.compile(r"(?:.*\D)?(?P<number>\d{5})\.[^.]+|.*-[msbrglo]\.[^.]+")
 
 
@@ -94,7 +94,7 @@ def _text_kind(head: bytes) -> str:
     try:
         start[:4096].decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < min(len(start), 4096) - 3:  # not just a character cut by the limit
+        if error.start < 4093:  # not just a character cut by the limit
             return "opaque"
     first = start.lstrip()[:1]
     return {b"<": "xml", b"{": "json", b"[": "json"}.get(first, "text")

@@ -1,4 +1,4 @@
-"""Anything: read as far as its kind allows; one file is one granule. What no library here reads is archived as it is."""
+"""Anything: read as far as its kind allows; one file is one granule. What nothing here reads is archived as it is."""
 
 from __future__ import annotations
 

@@ -144,6 +144,8 @@ def read_everything(file: h5f.FileID, size: int, header: Header) -> list[Finding
                 _read_dataset(thing, size, budget)
         except Unreadable as error:
             findings.append(warning("unsupported", f"{text(name)}: {error}"))
+        except DataError as error:
+            raise DataError(error.code, f"{text(name)}: {error.detail}") from error
         except FAULTS as error:
             raise fault(text(name), error) from error
     if budget.exceeded:
@@ -175,13 +177,7 @@ class _Budget:
 def _read_dataset(dataset: h5d.DatasetID, size: int, budget: _Budget) -> None:
     plan = dataset.get_create_plist()
     layout = plan.get_layout()
-    if layout == h5d.VIRTUAL:
-        raise DataError("policy", "is a virtual dataset: it shows what other files hold")
-    _check_raw_files(plan)
-    for index in range(plan.get_nfilters()):
-        code, _, _, label = plan.get_filter(index)
-        if not h5z.filter_avail(code):
-            raise Unreadable(f"needs filter {code} ({text(label)}), which the library at hand lacks")
+    _check_storage(plan, layout)
     space = dataset.get_space()
     if space.get_simple_extent_type() == h5s.NULL:
         return
@@ -206,14 +202,23 @@ def _read_dataset(dataset: h5d.DatasetID, size: int, budget: _Budget) -> None:
         dataset.read(h5s.create_simple(count) if shape else h5s.ALL, space if shape else h5s.ALL, values)
 
 
-def _check_raw_files(plan: Any) -> None:
-    """Raw data in a file beside this one makes it part of a set; anywhere else it is none of our business."""
+def _check_storage(plan: Any, layout: int) -> None:
+    """Refuse what shows other files' bytes; say what the library cannot decode.
+
+    Raw data in a file beside this one makes it part of a set; anywhere else it is none of our business.
+    """
+    if layout == h5d.VIRTUAL:
+        raise DataError("policy", "is a virtual dataset: it shows what other files hold")
     for index in range(plan.get_external_count()):
         name = plan.get_external(index)[0]
         if posixpath.basename(name) != name or name in (b"", b".", b".."):
             raise DataError("policy", f"keeps its raw data outside, at {text(name)!r}")
     if plan.get_external_count():
         raise Unreadable(f"keeps its raw data in {text(plan.get_external(0)[0])!r} beside it: part of a set, not read")
+    for index in range(plan.get_nfilters()):
+        code, _, _, label = plan.get_filter(index)
+        if not h5z.filter_avail(code):
+            raise Unreadable(f"needs filter {code} ({text(label)}), which the library at hand lacks")
 
 
 def _slabs(shape: tuple[int, ...], kind: Any) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -16,7 +16,7 @@ _DEPTH_LIMIT = 16
 
 def text(value: bytes | str) -> str:
     """Foreign text, made harmless; undecodable bytes as ``\\xNN``. What fixed-length fields pad with NUL is dropped."""
-    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     data = data.rstrip(b"\0")
     if data.isascii() and b"\0" not in data and len(data) <= _TEXT_LIMIT:
         return data.decode("ascii")
@@ -33,26 +33,25 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, bytes | str):
-        try:
-            return text(value)
-        except UnicodeEncodeError:
-            return ascii(value)[:_TEXT_LIMIT]
+        return text(value)
     if depth > _DEPTH_LIMIT:
         return "…"
     if isinstance(value, dict):
         items = list(value.items())[:_LIST_LIMIT]
         return {text(str(key)): plain(each, depth + 1) for key, each in items}
-    if hasattr(value, "tolist"):  # numpy
-        size = getattr(value, "size", 1)
-        if size == 1 and getattr(value, "ndim", 0) > 0:
-            return plain(value.reshape(-1)[0], depth + 1)
-        if size > _LIST_LIMIT:
-            return {"shape": list(value.shape), "first": plain(value.reshape(-1)[:16], depth + 1)}
-        listed = (value.reshape(-1) if getattr(value, "ndim", 0) > 1 and 1 in value.shape else value).tolist()
-        return plain(listed, depth + 1) if not hasattr(listed, "tolist") else str(listed)[:64]
     if isinstance(value, list | tuple):
         return [plain(each, depth + 1) for each in value[:_LIST_LIMIT]]
-    return type(value).__name__
+    return _plain_array(value, depth) if hasattr(value, "tolist") else type(value).__name__
+
+
+def _plain_array(value: Any, depth: int) -> Any:
+    size, dimensions = getattr(value, "size", 1), getattr(value, "ndim", 0)
+    if size == 1 and dimensions > 0:
+        return plain(value.reshape(-1)[0], depth + 1)
+    if size > _LIST_LIMIT:
+        return {"shape": list(value.shape), "first": plain(value.reshape(-1)[:16], depth + 1)}
+    listed = (value.reshape(-1) if dimensions > 1 and 1 in value.shape else value).tolist()
+    return str(listed)[:64] if hasattr(listed, "tolist") else plain(listed, depth + 1)
 
 
 class Header:

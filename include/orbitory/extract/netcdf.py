@@ -1,4 +1,4 @@
-"""Classic netCDF. Its layout is checked before (structure): the C library pads a truncated file with zeros, silently."""
+"""Classic netCDF. Its layout is checked before (``structure``): the C library silently pads what is cut off."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Nursery:
     """A running nursery."""
 
     def __init__(self) -> None:
-        """Start it and wait until it has imported the parsers. Raises ConfigurationError with what it says if it cannot."""
+        """Start it and wait until it has imported the parsers. Raises ConfigurationError if it cannot."""
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-P", "-W", "ignore", "-m", "orbitory.extract.child", str(theirs.fileno())]

@@ -28,7 +28,7 @@ from orbitory.extract.faults import FAULTS, fault
 from orbitory.extract.georeference import outline
 from orbitory.extract.header import Header, text
 from orbitory.extract.nitf import NEVER_READ, ImageSegment, codestream_unsupported, image_segments
-from orbitory.extract.structure import TIFF_SLACK, Bytes, tiff_end
+from orbitory.extract.structure import Bytes, tiff_end
 from orbitory.footprint import UnusableRing
 from orbitory.model import Extraction, Finding, GranuleFacts
 
@@ -93,7 +93,7 @@ def read_raster(task: ExtractTask, source: OpenFile, kind: str) -> Extraction:
     """Check structure and every band of every image; facts with footprint. Raises DataError for a bad file."""
     data = Bytes(source.descriptor, source.size)
     findings: list[Finding] = []
-    if kind == "geotiff" and (end := tiff_end(data)) + TIFF_SLACK < source.size:
+    if kind == "geotiff" and (end := tiff_end(data)) < source.size:
         findings.append(warning("trailing_bytes", f"{source.size - end} bytes that no page refers to, from {end} on"))
     segments = image_segments(data) if kind == "nitf" else []
     header, granule = Header(), sole_granule(task, kind)

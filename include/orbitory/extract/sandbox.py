@@ -1,7 +1,7 @@
 """What a process that hands foreign bytes to C parsers may still do: read one folder, compute, answer. Linux only.
 
 Landlock (kernel 5.13) takes away the file system, a seccomp filter takes away sockets, programs and new processes,
-limits take away memory and file writing. None can be undone by the process. Where the kernel lacks one, the others hold.
+limits take away memory and file writing. None can be undone by the process. Where a kernel lacks one, the others hold.
 """
 
 from __future__ import annotations

@@ -18,9 +18,7 @@ _VALUE_LIMIT = 1 << 24  # strips or tiles of one page
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _CDF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
-#: Bytes behind the last referenced one that mean nothing: a pad byte, or the trailer of a cloud-optimised GeoTIFF.
-TIFF_SLACK = 4
-_CDF_SLACK = 3
+_COG_TRAILER = b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Bytes:
 
 
 def tiff_end(data: Bytes) -> int:
-    """Offset behind the last byte that any page, overview, mask or tag of a TIFF refers to (TIFF 6.0, BigTIFF)."""
+    """Offset behind all that a page, overview, mask or tag of a TIFF refers to (TIFF 6.0, BigTIFF), or little more."""
     head = data.at(0, 8)
     order = "<" if head[:2] == b"II" else ">"
     big = struct.unpack(order + "H", head[2:4])[0] == 43
@@ -57,7 +55,8 @@ def tiff_end(data: Bytes) -> int:
         reach, following = _tiff_page(data, offset, order, big)
         end = max(end, reach)
         pending += following
-    return end
+    # a pad byte to an even length, or what a cloud-optimised GeoTIFF repeats behind its last block, mean nothing
+    return end + 4 * (_COG_TRAILER in data.at(0, min(data.size, 512))) + end % 2
 
 
 def _tiff_page(data: Bytes, offset: int, order: str, big: bool) -> tuple[int, list[int]]:
@@ -91,7 +90,7 @@ def _tiff_page(data: Bytes, offset: int, order: str, big: bool) -> tuple[int, li
 
 
 def _tiff_blocks(values: dict[int, tuple[int, ...]]) -> list[tuple[int, int]]:
-    """Offset and length of each strip or tile. Of uncompressed strips readers know the length; a larger count is moot."""
+    """Offset and length of each strip or tile. Readers know the length of uncompressed strips: a larger one is moot."""
     offsets = values.get(273) or values.get(324) or ()
     counts = values.get(279) or values.get(325) or ()
     blocks = list(zip(offsets, counts, strict=False))
@@ -138,7 +137,7 @@ class _Cdf:
 
     def skip(self, length: int) -> None:
         self._at += length + -length % 4
-        if self._at > self._data.size + _CDF_SLACK:
+        if self._at > self._data.size + 3:
             raise DataError("structure", "truncated: the netCDF header reaches behind the end of the file")
 
     def attributes(self) -> None:
@@ -189,7 +188,7 @@ def check_netcdf3(data: Bytes) -> None:
         end = max([end, *(begin + (records - 1) * step + size for begin, size in growing)])
     if end > data.size:
         raise DataError("structure", f"truncated: the netCDF header lays out {end} bytes, the file has {data.size}")
-    if end + _CDF_SLACK < data.size and not (growing and streaming):
+    if end + -end % 4 < data.size and not (growing and streaming):
         raise DataError(
             "structure", f"followed by foreign bytes: the netCDF header lays out {end} of {data.size} bytes"
         )

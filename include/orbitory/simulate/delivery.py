@@ -40,8 +40,8 @@ def simulate(  # noqa: PLR0913 - one argument for each option of the command
     Sidecars, manifests and orphans come on top of ``files``; faulty files count. The same arguments give the same tree,
     byte for byte; only modification times follow the clock: complete files look a day old, those that must wait are
     new. ``faults`` is None, names (also as one text with commas), or ``all``: each once, as far as ``files`` allows
-    (40 are enough). ``granule_bytes`` makes JPSS arrays larger, about so much a granule;
-    some 25 times that is held in memory.
+    (40 are enough). ``granule_bytes`` makes JPSS arrays larger, about so much a granule; it takes
+    some 45 times that in memory.
 
     Each entry: ``name`` (path relative to ``out``; undecodable bytes as by ``os.fsdecode``), ``size``, ``sha256``,
     ``fate`` and ``reason``. What is no regular file counts as empty. The fates hold for one ingest into a fresh
