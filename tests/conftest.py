@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from orbitory.inventory.migrate import migrate
 from orbitory.settings import CHECKOUT, Settings
 from private_stack.places import Places
 from private_stack.postgres import DAILY, OWNER, Cluster
+from private_stack.stack import Stack
 
 pytest_plugins = ["requirements_table"]
 
@@ -30,17 +32,32 @@ FAST = {
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %d %a ",
 }
-_PREFIX = "orbitory-tests-"
+#: Folders of servers that a test run starts end in its process id.
+_PREFIXES = ("orbitory-tests-", "orbitory-stack-")
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Asked to end, stop the servers first."""
+    ours = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != ours:  # a child that was forked from us ends as it would have
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Stop and delete what a test run that was killed has left behind."""
-    for home in folder.glob(f"{_PREFIX}*"):
-        owner = home.name.removeprefix(_PREFIX)
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and home.stat().st_uid == os.getuid():
-            Cluster(Places(home=home)).stop()
-            Places(home=home).remove()
+    for prefix in _PREFIXES:
+        for home in folder.glob(f"{prefix}*"):
+            run = home.name.removeprefix(prefix)
+            if run.isdigit() and not Path(f"/proc/{run}").exists() and home.stat().st_uid == os.getuid():
+                Stack(Places(home=home)).clean()
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +65,7 @@ def postgres() -> Iterator[Cluster]:
     """The running server of this test run, with the roles of a real site."""
     folder = Path(tempfile.gettempdir())
     _remove_leftovers(folder)
-    places = Places(home=folder / f"{_PREFIX}{os.getpid()}")
+    places = Places(home=folder / f"{_PREFIXES[0]}{os.getpid()}")
     cluster = Cluster(places, FAST)
     try:
         cluster.start()

@@ -1,0 +1,51 @@
+# Everything a person or CI does with a checkout. Needs Python 3.11, 3.12 or 3.13 and make; the rest is made or installed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help env demo up down status test test-quick check requirements lock clean
+# One recipe at a time: they share one environment.
+.NOTPARALLEL:
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
+python := .venv/bin/python
+ARGS ?=
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+env: ## make .venv and install missing distribution packages; quick when nothing changed
+	@bin/environment
+
+demo: env ## a realistic delivery through a real Airflow, with live progress and a closing table
+	@bin/demo $(ARGS)
+
+up: env ## start the private PostgreSQL and Airflow of this checkout
+	@bin/stack up
+
+down: ## stop them; running tasks finish first
+	@if [ -x $(python) ]; then bin/stack down; fi
+
+status: ## what runs, and where
+	@bin/stack status
+
+test: ## every test; ARGS="-k name" for some of them
+	@bin/environment --tests
+	@$(python) -m pytest $(ARGS)
+
+test-quick: env ## only tests without Airflow, browser and faults, a minute or two
+	@$(python) -m pytest -q -m "not stack and not airflow and not browser and not slow and not faults" $(ARGS)
+
+requirements: ## run every test and rewrite docs/requirements.md
+	@bin/environment --tests
+	@$(python) -m pytest --write-requirements
+
+check: ## formatting, lint, types, layers, catalogue and compose file, under a minute
+	@bin/environment
+	@bin/check
+
+lock: env ## resolve requirements*.in into pins for Python 3.11 to 3.13
+	@bin/lock
+
+clean: ## stop everything and delete .orbitory (the private archive included) and caches; .venv stays
+	@if [ -x $(python) ]; then bin/stack clean; fi
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
