@@ -28,6 +28,8 @@ class _Placed:
     """What became of the batch's files before the commit."""
 
     good: list[Work] = field(default_factory=list)
+    #: Final paths whose bytes also still stand in landing.
+    names: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     #: Assets whose intent must be taken back.
     withdrawn: list[int] = field(default_factory=list)
@@ -80,7 +82,8 @@ def _place_durably(site: Site, held: Claim, works: Sequence[Work]) -> _Placed:
         for work in works:
             try:
                 for row in work.rows:
-                    _place(site, held, row)
+                    if _place(site, held, row):
+                        placed.names.append(row["asset_path"])
                 placed.good.append(work)
             except NotReady as error:
                 placed.outcomes += set_back(work, "changed", str(error))
@@ -94,21 +97,20 @@ def _place_durably(site: Site, held: Claim, works: Sequence[Work]) -> _Placed:
             # Whether these bytes are on disk can no longer be told; take the names back and start again by copy.
             with held.writing():
                 site.inventory.run("be_careful", batch=held.batch, claim=held.token)
-            for work in placed.good:
-                for row in work.rows:
-                    (site.settings.storage / row["asset_path"]).unlink(missing_ok=True)
+            for path in placed.names:
+                (site.settings.storage / path).unlink(missing_ok=True)
             raise
     return placed
 
 
-def _place(site: Site, held: Claim, row: Row) -> None:
-    """Place one file; done already when storage holds it and landing no longer does."""
+def _place(site: Site, held: Claim, row: Row) -> bool:
+    """Place one file; False when storage holds it already and landing no longer does."""
     path, digest = row["asset_path"], row["digest"]
     try:
         descriptor = open_beneath(site.landing_of(held.source), row["path"])
     except FileNotFoundError:
         if site.storage.digest(path) == digest:
-            return
+            return False
         raise
     try:
         status = os.fstat(descriptor)
@@ -119,6 +121,7 @@ def _place(site: Site, held: Claim, row: Row) -> None:
             raise NotReady(f"{row['name']} changed after it was verified")
         part = f"{held.batch}/{row['id']}"
         site.storage.place(descriptor, path, digest, part=part, careful=held.careful)
+        return True
     finally:
         os.close(descriptor)
 

@@ -14,7 +14,7 @@ from orbitory.catalogue import Source
 from orbitory.errors import ConfigurationError
 from orbitory.ingest.batches import Bounds, Slice, cut
 from orbitory.ingest.ledger import LEASE
-from orbitory.ingest.retire import clear_landing
+from orbitory.ingest.retire import finish_clearing
 from orbitory.ingest.units import Candidate, Look, Unit, group
 from orbitory.inventory import Row
 from orbitory.model import Stat, State
@@ -104,7 +104,7 @@ def detect(site: Site, source_name: str, selection: Selection | None = None, *, 
 
 def recover(site: Site, source: Source, run: int) -> None:
     """Finish half-done removals from landing, and adopt the batches of runs that ended or died."""
-    clear_landing(site, source)
+    finish_clearing(site, source)
     with site.inventory.transaction():
         adopted = [row["id"] for row in site.inventory.all("adopt_batches", source=source.name, run=run, lease=LEASE)]
         moved = site.inventory.run("adopt_arrivals", run=run, batches=adopted)

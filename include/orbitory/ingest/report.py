@@ -63,7 +63,8 @@ def report(site: Site, source_name: str) -> RunReport:
         site.inventory.run("close_empty_batches", run=number)
         rows = site.inventory.all("ledger_of_run", run=number)
         unfinished = site.inventory.all("unfinished_of_run", run=number)
-        result = _judge(run, rows, unfinished, source.reject_tolerance)
+        stuck = site.inventory.all("stuck_in_landing", source=source.name, run=number)
+        result = _judge(run, rows, unfinished, stuck, source.reject_tolerance)
         site.inventory.run("forget_statistics", run=number)
         site.inventory.run("write_statistics", run=number)
         site.inventory.run(
@@ -75,7 +76,7 @@ def report(site: Site, source_name: str) -> RunReport:
     return result
 
 
-def _judge(run: Row, rows: list[Row], unfinished: list[Row], tolerance: float) -> RunReport:
+def _judge(run: Row, rows: list[Row], unfinished: list[Row], stuck: list[Row], tolerance: float) -> RunReport:
     files: dict[str, int] = {}
     for row in rows:
         files[row["state"]] = files.get(row["state"], 0) + row["files"]
@@ -86,6 +87,8 @@ def _judge(run: Row, rows: list[Row], unfinished: list[Row], tolerance: float) -
     ]
     if still_open != sum(row["files"] for row in unfinished):
         problems.append(f"{still_open} files are open, but not all of them in a batch of this run.")
+    if stuck:
+        problems.append(f"{len(stuck)} settled files could not leave landing, first {stuck[0]['name']}: see the log.")
     if lost := files.get(State.LOST.value, 0):
         problems.append(f"{lost} files are lost: they vanished from landing before they were archived.")
     bad = counts["rejected"] + counts["conflict"]

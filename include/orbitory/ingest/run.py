@@ -6,6 +6,7 @@ import ctypes
 import logging
 import secrets
 import signal
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 #: Called after each batch with (batches done, batches in all).
 ProgressCallback = Callable[[int, int], None]
 _PR_SET_PDEATHSIG = 1
+#: Seconds before a batch is tried again when the world was in the way.
+_WAITS = (1.0, 5.0)
 
 
 def ingest(
@@ -58,7 +61,9 @@ def ingest(
     return result
 
 
-def _work_all(settings: Settings, actor: str, batches: Sequence[BatchRef], workers: int) -> Generator[Exception | None, None, None]:
+def _work_all(
+    settings: Settings, actor: str, batches: Sequence[BatchRef], workers: int
+) -> Generator[Exception | None, None, None]:
     """Work on every batch; yields its failure or None as each ends."""
     if workers == 1 or len(batches) == 1:
         for batch in batches:
@@ -79,10 +84,18 @@ def _work_all(settings: Settings, actor: str, batches: Sequence[BatchRef], worke
 
 
 def _attempt(settings: Settings, actor: str, batch: int) -> Exception | None:
-    try:
-        work(settings, actor, batch)
-    except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it after the report
-        return error
+    for wait in (*_WAITS, None):
+        try:
+            work(settings, actor, batch)
+        except Transient as error:
+            if wait is None:
+                return error
+            log.warning("batch %d, tried again in %.0f s: %s", batch, wait, error)
+            time.sleep(wait)
+        except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it after the report
+            return error
+        else:
+            return None
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -119,8 +120,8 @@ def _digest(site: Site, held: Claim, hasher: Hasher, row: Row, algorithms: set[s
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.strerror == os.strerror(40):  # ELOOP: a folder on its way became a link
-            raise DataError("type", f"{row['name']} is reached through a symbolic link") from error
+        if error.errno in (errno.ELOOP, errno.EXDEV, errno.ENXIO):
+            raise DataError("type", f"{row['name']} is no regular file any more, or stands behind a link") from error
         with own_errors(f"open {row['name']} in landing"):
             raise
     try:

@@ -345,3 +345,9 @@ WHERE s.role = 'data' AND s.state = 'archived' ORDER BY s.path;
 
 -- intended_dump: final paths that are committed but not yet reached
 SELECT path FROM asset WHERE state = 'stored' ORDER BY path;
+
+-- stuck_in_landing: settled files of this run, or of ended ones, whose names still stand in landing
+SELECT a.name FROM arrival a JOIN ingest_run r ON r.id = a.run_id
+WHERE a.source = %(source)s AND a.landed AND a.state IN ('archived', 'rejected', 'conflict', 'duplicate', 'lost')
+  AND (a.run_id = %(run)s OR r.finished_at IS NOT NULL)
+ORDER BY a.id;

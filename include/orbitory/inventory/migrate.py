@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
-from typing import LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -35,7 +35,7 @@ def migrate(owner_uri: str, daily_uri: str) -> list[str]:
             "CREATE TABLE IF NOT EXISTS schema_migration"
             " (name text PRIMARY KEY, digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        done = dict(connection.execute("SELECT name, digest FROM schema_migration").fetchall())
+        done: dict[str, str] = dict(connection.execute("SELECT name, digest FROM schema_migration").fetchall())
         shipped = migrations()
         if unknown := sorted(set(done) - {name for name, _ in shipped}):
             raise ConfigurationError(
@@ -50,26 +50,26 @@ def migrate(owner_uri: str, daily_uri: str) -> list[str]:
                     )
                 continue
             with connection.transaction():
-                connection.execute(cast(LiteralString, text))
+                connection.execute(text.encode())
                 connection.execute("INSERT INTO schema_migration (name, digest) VALUES (%s, %s)", [name, digest])
             applied.append(name)
         _grant(connection, daily_uri)
     return applied
 
 
-def _grant(connection: psycopg.Connection, daily_uri: str) -> None:
-    """Give the daily role its rights: everything but the schema itself, and history only to read and append."""
+def _grant(connection: psycopg.Connection[tuple[Any, ...]], daily_uri: str) -> None:
+    """Give the daily role its rights: everything but the schema itself, and history only to read (triggers write it)."""
     role = conninfo_to_dict(daily_uri).get("user")
     owner = connection.info.user
     if not role or role == owner:
         return
-    name = sql.Identifier(role)
+    name = sql.Identifier(str(role))
     for statement in (
         "GRANT USAGE ON SCHEMA public TO {}",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}",
-        "REVOKE UPDATE, DELETE, TRUNCATE ON event FROM {}",
+        "REVOKE INSERT, UPDATE, DELETE ON event FROM {}",
         "REVOKE INSERT, UPDATE, DELETE ON schema_migration FROM {}",
         "REVOKE INSERT, UPDATE, DELETE ON spatial_ref_sys FROM {}",
     ):
-        connection.execute(sql.SQL(cast(LiteralString, statement)).format(name))
+        connection.execute(sql.SQL(statement).format(name))
