@@ -139,7 +139,7 @@ class Stage(Site):
         self.api.unpause(dag_id)
         return dag_id, self.api.trigger(dag_id, conf)
 
-    def finish(self, dag_id: str, run_id: str, seconds: float = 600) -> str:
+    def finish(self, dag_id: str, run_id: str, seconds: float = 300) -> str:
         """Wait for the end of a run and return its state."""
         deadline = time.monotonic() + seconds
         while (state := self.api.run_state(dag_id, run_id)) not in ("success", "failed"):

@@ -1,4 +1,4 @@
-"""Real public files that nobody here wrote, beside the checkout; tests that need them skip, counted, where they are absent."""
+"""Real public files that nobody here wrote, beside the checkout; without them their tests are skipped, counted."""
 
 from __future__ import annotations
 

@@ -123,8 +123,8 @@ class Holdings:
         number: int = self._one(
             "INSERT INTO granule (source, product, key, version, version_rank, created, state, sensor, sensing, orbit,"
             " footprint, area_km2, search) VALUES (%s, %s, %s, %s, %s, %s, 'stored', %s,"
-            " CASE WHEN %s::timestamptz IS NOT NULL THEN tstzrange(%s, %s, '[]') END, %s, ST_GeomFromText(%s, 4326), %s, %s)"
-            " RETURNING id",
+            " CASE WHEN %s::timestamptz IS NOT NULL THEN tstzrange(%s, %s, '[]') END, %s, ST_GeomFromText(%s, 4326),"
+            " %s, %s) RETURNING id",
             *(self.source, told.product, key, told.version, told.rank, told.created, told.sensor),
             *(told.start, told.start, told.end or told.start, told.orbit, told.footprint, told.area_km2),
             json.dumps(told.search),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 from holdings import SQUARE, SQUARE_KM2, Granule, Holdings
 from orbitory import audit as auditing
+from orbitory import tree
 from orbitory.audit import Violation, audit
 from orbitory.settings import Settings
 from orbitory.site import open_site
@@ -416,6 +417,28 @@ def test_footprints_at_the_edges_of_the_map_are_sound(
     holdings: Holdings, check: Check, footprint: str, area: float
 ) -> None:
     holdings.sql("UPDATE granule SET footprint = ST_GeomFromText(%s, 4326), area_km2 = %s", footprint, area)
+    assert check() == []
+
+
+# A live archive moves under the checker
+
+
+def test_what_only_seems_wrong_because_a_run_is_at_work_is_no_violation(
+    holdings: Holdings, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holdings.archive("b.bin", b"beta")
+    walk = tree.walk
+
+    def meanwhile(root: Path, *, skip: Collection[bytes] = ()) -> Iterator[tree.Entry]:
+        if root == holdings.settings.storage:  # the rows were read a moment ago
+            holdings.archive("new.bin", b"new")
+            holdings.sql("UPDATE granule SET expires_at = now() - interval '1 day' WHERE key LIKE '%%b.bin'")
+            holdings.sql("UPDATE granule SET state = 'deleting' WHERE key LIKE '%%b.bin'")
+            holdings.sql("UPDATE asset SET state = 'deleting' WHERE path LIKE '%%b.bin'")
+            holdings.stored("b.bin").unlink()
+        yield from walk(root, skip=skip)
+
+    monkeypatch.setattr(tree, "walk", meanwhile)
     assert check() == []
 
 

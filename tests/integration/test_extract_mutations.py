@@ -56,7 +56,7 @@ def damaged(folder: Path, change: Change, kinds: tuple[str, ...]) -> list[tuple[
             path.write_bytes(change(rng, (CORPUS / row["path"]).read_bytes()))
             made.append((kind, path, row["path"]))
     tasks = [generic_task(path, number, name) for number, (_, path, name) in enumerate(made)]
-    results = extracted(folder, tasks, timeout_seconds=30)
+    results = extracted(folder, tasks, timeout_seconds=4)
     return [(kind, path, result) for (kind, path, _), result in zip(made, results, strict=True)]
 
 
@@ -96,9 +96,9 @@ def test_flipped_pixels_that_still_read_are_not_refused(tmp_path: Path) -> None:
     for kind, path, result in damaged(tmp_path, flip, ("hdf5", "geotiff", "nitf")):
         if fate(result) == "structure" and reads(kind, path):
             detail = str(result.error)
-            assert any(word in detail for word in ("truncated", "foreign bytes", "superblock", "GDAL signalled")), (
-                detail
-            )
+            assert any(
+                word in detail for word in ("truncated", "foreign bytes", "superblock", "NITF header", "GDAL signalled")
+            ), detail
 
 
 @needs_corpus
@@ -115,7 +115,8 @@ def reads(kind: str, path: Path) -> bool:
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(30)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not the test runner's, which no loop in C would ever see
+        signal.alarm(4)
         verdict = b"0"
         try:
             (_read_hdf5 if kind == "hdf5" else _read_raster)(path, kind)
@@ -136,7 +137,11 @@ def _read_hdf5(path: Path, _: str) -> None:
         file.visititems(lambda name, thing: things.append(thing))
         for thing in things:
             for name in thing.attrs:  # type: ignore[attr-defined]
-                if not h5py.h5a.open(thing.id, name.encode()).get_type().detect_class(h5py.h5t.REFERENCE):  # type: ignore[attr-defined]
+                if (
+                    not h5py.h5a.open(thing.id, name if isinstance(name, bytes) else name.encode())
+                    .get_type()
+                    .detect_class(h5py.h5t.REFERENCE)
+                ):  # type: ignore[attr-defined]
                     thing.attrs[name]  # type: ignore[attr-defined]
             if isinstance(thing, h5py.Dataset) and thing.shape is not None and thing.nbytes < 1 << 28:
                 zlib.crc32(repr(thing[()]).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -111,6 +112,8 @@ def test_a_scheduler_killed_in_mid_run_is_restarted_and_nothing_is_lost(stage: S
     pid = stage.stack.processes.pid("scheduler")
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    while stage.stack.processes.pid("scheduler"):
+        time.sleep(0.1)
     stage.stack.up(timeout_seconds=300)
     assert stage.finish(*run) == "success"
     check_all_archived(stage, name)

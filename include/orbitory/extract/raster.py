@@ -10,7 +10,7 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -168,9 +168,9 @@ def _metadata(image: Any) -> dict[str, Any]:
         "crs": image.crs.to_wkt() if image.crs else None,
         "transform": list(image.transform)[:6],
     }
-    found |= {
-        name or "tags": image.tags(ns=name) for name in [None, *image.tag_namespaces()] if name != "DERIVED_SUBDATASETS"
-    }
+    for space in [None, *image.tag_namespaces()]:
+        with suppress(UnicodeDecodeError):  # NITF texts may be Latin-1; they are no reason to doubt the pixels
+            found[space or "tags"] = image.tags(ns=space)
     return found
 
 

@@ -18,6 +18,7 @@ from orbitory.ingest.retire import finish_clearing
 from orbitory.ingest.units import Candidate, Look, Unit, group
 from orbitory.inventory import Row
 from orbitory.model import Stat, State
+from orbitory.quarantine import finish_redrives
 from orbitory.site import Site
 from orbitory.zones import display, read_small, scan
 
@@ -104,6 +105,7 @@ def detect(site: Site, source_name: str, selection: Selection | None = None, *, 
 
 def recover(site: Site, source: Source, run: int) -> None:
     """Finish half-done removals from landing, and adopt the batches of runs that ended or died."""
+    finish_redrives(site)
     finish_clearing(site, source)
     with site.inventory.transaction():
         adopted = [row["id"] for row in site.inventory.all("adopt_batches", source=source.name, run=run, lease=LEASE)]

@@ -18,6 +18,10 @@ from orbitory.site import Site
 LEASE = "30 minutes"
 
 
+class Overtaken(Transient):
+    """Another try has taken the batch over: this one stops at once and has written nothing. Never tried again here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One unit of a batch: the row of its data file (or manifest) and those of its sidecars."""
@@ -79,15 +83,15 @@ class Claim:
     def writing(self) -> Iterator[None]:
         """A transaction that holds only while the claim does.
 
-        Raises Transient when another try has taken the batch over: this one must stop, and has written nothing.
+        Raises Overtaken when another try has taken the batch over.
         """
         with self.site.inventory.transaction():
             if not self.site.inventory.run("fence", batch=self.batch, claim=self.token, lease=LEASE):
-                raise Transient(f"another try has taken over batch {self.batch}: this one stops, nothing was written")
+                raise Overtaken(f"another try has taken over batch {self.batch}: this one stops, nothing was written")
             yield
 
     def apply(self, outcomes: Sequence[Outcome]) -> None:
-        """Move the files on, inside ``writing``. Raises Transient when some were moved by another meanwhile."""
+        """Move the files on, inside ``writing``. Raises Overtaken when some were moved by another."""
         if not outcomes:
             return
         inventory = self.site.inventory
@@ -98,7 +102,7 @@ class Claim:
         )
         moved = inventory.run("apply_outcome", batch=self.batch)
         if moved != len(outcomes):
-            raise Transient(
+            raise Overtaken(
                 f"batch {self.batch}: {len(outcomes) - moved} files were moved on by another try; nothing written"
             )
         inventory.run("drop_outcome")

@@ -97,9 +97,10 @@ def _judge(run: Row, rows: list[Row], unfinished: list[Row], stuck: list[Row], t
         problems.append(
             f"{counts['rejected']} files were rejected and {counts['conflict']} are in conflict, see quarantine."
         )
+    counts[State.WAITING.value] += still_open  # whatever their state, they still stand in landing
     return RunReport(
         run=run["id"],
-        detected=sum(counts.values()) + still_open,
+        detected=sum(counts.values()),
         bytes=sum(row["bytes"] for row in rows if row["state"] == State.ARCHIVED.value),
         seconds=run["seconds"],
         problems=tuple(problems),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import secrets
 import signal
 import time
@@ -17,6 +18,7 @@ from orbitory.errors import Transient
 from orbitory.ingest.archive import archive
 from orbitory.ingest.detect import BatchRef, Selection, detect
 from orbitory.ingest.extract import extract
+from orbitory.ingest.ledger import Overtaken
 from orbitory.ingest.report import RunReport, report
 from orbitory.ingest.store import store
 from orbitory.ingest.verify import verify
@@ -71,10 +73,10 @@ def _work_all(
         return
     if not batches:
         return
-    # Not fork: a child must never inherit our database session.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["orbitory.ingest.run"])
-    with ProcessPoolExecutor(min(workers, len(batches)), mp_context=context, initializer=_die_with_parent) as pool:
+    # Not fork: a child must never inherit our database session. Not forkserver: it would outlive us.
+    with ProcessPoolExecutor(
+        min(workers, len(batches)), get_context("spawn"), initializer=_die_with, initargs=(os.getpid(),)
+    ) as pool:
         futures = [pool.submit(_attempt, settings, actor, batch.id) for batch in batches]
         for future in as_completed(futures):
             try:
@@ -88,7 +90,7 @@ def _attempt(settings: Settings, actor: str, batch: int) -> Exception | None:
         try:
             work(settings, actor, batch)
         except Transient as error:
-            if wait is None:
+            if wait is None or isinstance(error, Overtaken):
                 return error
             log.warning("batch %d, tried again in %.0f s: %s", batch, wait, error)
             time.sleep(wait)
@@ -106,5 +108,8 @@ def work(settings: Settings, actor: str, batch: int) -> None:
             step(site, batch)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
+    """End this worker when its parent is killed, so that nobody works on what the next run adopts."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from orbitory.errors import ConfigurationError, IntegrityError, Transient
 
 Row = dict[str, Any]
+_REFUSED = re.compile(r"(role|database) \".*\" does not exist|authentication failed|no password supplied|not permitted")
 _NAMED = re.compile(r"^-- (?P<name>[a-z0-9_]+): .+?\n(?P<sql>.*?)(?=^-- [a-z0-9_]+: |\Z)", re.M | re.S)
 
 
@@ -53,9 +54,17 @@ def own_errors() -> Iterator[None]:
         pg.InvalidCatalogName,
     ) as error:
         raise ConfigurationError(f"the inventory refuses us: {error}; check ORBITORY_DATABASE") from error
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is not None:  # a bug in a statement
+            raise
+        raise ConfigurationError(
+            "ORBITORY_DATABASE is no libpq URI, such as postgresql://orbitory@host/orbitory"
+        ) from None
     except (pg.UniqueViolation, pg.ForeignKeyViolation, pg.CheckViolation) as error:
         raise IntegrityError(f"the inventory refused a row: {error}") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if error.sqlstate is None and _REFUSED.search(str(error)):  # while connecting there is only the text
+            raise ConfigurationError(f"the inventory refuses us: {error}; check ORBITORY_DATABASE") from error
         # Includes serialization failure, deadlock, disk full (53100), server gone: all may pass by themselves.
         raise Transient(f"the inventory is not available now: {error}") from error
 
@@ -126,7 +135,8 @@ def connect(uri: str, *, actor: str, run_id: int | None = None) -> Iterator[Inve
         with own_errors():
             connection.execute(
                 "SELECT set_config('orbitory.actor', %s, false), set_config('orbitory.run', %s, false),"
-                " set_config('TimeZone', 'UTC', false), set_config('synchronous_commit', 'on', false)",
+                " set_config('TimeZone', 'UTC', false), set_config('synchronous_commit', 'on', false),"
+                " set_config('jit', 'off', false)",
                 [actor, str(run_id or "")],
             )
         yield inventory

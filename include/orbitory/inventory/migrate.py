@@ -58,7 +58,7 @@ def migrate(owner_uri: str, daily_uri: str) -> list[str]:
 
 
 def _grant(connection: psycopg.Connection[tuple[Any, ...]], daily_uri: str) -> None:
-    """Give the daily role its rights: everything but the schema itself, and history only to read (triggers write it)."""
+    """Give the daily role its rights: all but the schema, and history only to read (triggers write it)."""
     role = conninfo_to_dict(daily_uri).get("user")
     owner = connection.info.user
     if not role or role == owner:

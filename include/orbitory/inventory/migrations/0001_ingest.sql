@@ -117,13 +117,14 @@ CREATE TABLE granule (
 CREATE UNIQUE INDEX granule_identity ON granule (key, version_rank, created) NULLS NOT DISTINCT WHERE state <> 'deleted';
 CREATE INDEX granule_place_time ON granule USING gist (footprint, sensing);
 CREATE INDEX granule_product_time ON granule (product, (lower(sensing)), id);
+CREATE INDEX granule_time ON granule ((lower(sensing)), id);
 CREATE INDEX granule_expiry ON granule (expires_at) WHERE expires_at IS NOT NULL;
 
 -- One archived file. Several granules may share it (aggregates, several products), and a granule may have several
 -- (repackaging, sidecars).
 CREATE TABLE asset (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    path            text NOT NULL,              -- relative to storage
+    path            text NOT NULL COLLATE "C",  -- relative to storage
     role            text NOT NULL CHECK (role IN ('data', 'checksum', 'manifest')),
     state           text NOT NULL CHECK (state IN ('stored', 'archived', 'deleting', 'deleted')),
     kind            text NOT NULL,
