@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import h5py
+
 from orbitory.extract import ExtractTask
 from orbitory.model import Identity
 from orbitory.workers import ExtractResult, Isolated
@@ -39,3 +41,22 @@ def fate(result: ExtractResult) -> str:
 def codes(result: ExtractResult) -> set[str]:
     """Codes of the findings."""
     return {finding.code for finding in result.extraction.findings} if result.extraction else set()
+
+
+def hdf5(path: Path, values: object = 1) -> Path:
+    with h5py.File(path, "w") as file:
+        file["x"] = values
+    return path
+
+
+def sole(path: Path, **how: float) -> str:
+    (result,) = extracted(path.parent, [generic_task(path)], **how)
+    return fate(result)
+
+
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "secret").write_bytes(b"TOP SECRET DATA!" * 4)
+    hdf5(folder / "other.h5", 42)
+    return folder

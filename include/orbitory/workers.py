@@ -23,7 +23,7 @@ from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from orbitory.errors import DataError, NotReady, Transient
+from orbitory.errors import ConfigurationError, DataError, NotReady, Transient
 from orbitory.extract import ExtractTask
 from orbitory.extract.child import ANSWER_FRAME, TASK_FRAME, allowance
 from orbitory.extract.nursery import nursery
@@ -58,6 +58,7 @@ class _Answer:
     not_ready: str = ""
     transient: str = ""
     last_words: str = ""
+    unconfined: str = ""
 
 
 _ANSWERS: TypeAdapter[_Answer] = TypeAdapter(_Answer)
@@ -90,7 +91,7 @@ class _Worker:
         self._outbox += TASK_FRAME.pack(len(body)) + body
 
     def answer(self, task: ExtractTask) -> _Answer:
-        """What became of ``task``, the first unanswered one. Raises _Died."""
+        """What became of ``task``, the first unanswered one. Raises _Died, or ConfigurationError when not confined."""
         waited, limit = 0.0, self._seconds
         while (body := self._complete()) is None:
             started = time.monotonic()
@@ -100,6 +101,8 @@ class _Worker:
                     raise _Died(f"no answer within {limit:.0f} s", "timeout")
             waited += time.monotonic() - started
         answer = _validated(*body)
+        if answer.unconfined:
+            raise ConfigurationError(f"the process that reads foreign files cannot be confined: {answer.unconfined}")
         if answer.last_words:
             raise _Died(answer.last_words.strip().rpartition("\n")[2])
         if answer.id != task.id:

@@ -6,16 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from airflow.sdk import BaseHook
-from airflow.sdk.configuration import conf
 
 from orbitory import notices
 from orbitory.catalogue import Source
 from orbitory.errors import OrbitoryError
 from orbitory.inventory import connect
-from orbitory_airflow.runtime import actor_of, inventory_uri
+from orbitory_airflow.runtime import actor_of, inventory_uri, link_to
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +30,6 @@ def _send(source: str, recipients: tuple[str, ...], context: Mapping[str, Any]) 
     """Tell ``recipients``, or the postmaster where nobody is named. The run's outcome stands, mail or not."""
     try:
         notice = notices.compose(_story(source, context))
-        log.info("%s", notice.text)
         _mail(notice, recipients or (_postmaster(),))
     except Exception as error:  # noqa: BLE001 - a notice must never change what it reports
         log.warning(
@@ -50,13 +47,6 @@ def _story(source: str, context: Mapping[str, Any]) -> notices.Story:
     except OrbitoryError as error:
         log.warning("the notice goes without figures: %s", error)
         return notices.untold(**told)
-
-
-def link_to(context: Mapping[str, Any]) -> str:
-    """Where the run stands in Airflow's UI."""
-    run = context["dag_run"]
-    base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
-    return f"{base}/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"
 
 
 def _postmaster() -> str:

@@ -14,7 +14,8 @@ from orbitory.errors import Transient
 #: Label of a mapped batch in the grid, for example ``VIIRS #12 (840 files)``; rendered before the task starts, so that
 #: a failed batch has it too.
 BATCH_LABEL = (
-    "{% set batch = task.op_kwargs['batch'] %}{{ batch['partition'] }} #{{ batch['id'] }} ({{ batch['count'] }} files)"
+    "{% set batch = task.op_kwargs['batch'] %}"
+    "{{ batch['partition'] }} #{{ batch['id'] }} ({{ batch['count'] }} file{{ 's' if batch['count'] != 1 }})"
 )
 
 #: Only what may pass by itself is tried again. A wrong file, a wrong setting, a contradiction between storage and

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from airflow.sdk import get_current_context
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from orbitory.catalogue import Catalogue, load
@@ -64,6 +65,13 @@ def actor_of(context: Mapping[str, Any]) -> str:
     return f"{run.dag_id}/{run.run_id}"
 
 
+def link_to(context: Mapping[str, Any]) -> str:
+    """Where the run stands in Airflow's UI."""
+    run = context["dag_run"]
+    base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
+    return f"{base}/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"
+
+
 @contextmanager
 def open_run() -> Iterator[Site]:
     """Open the site for the task that is running now. NotReady becomes a skip."""
@@ -100,16 +108,20 @@ def step(name: str, batch: Mapping[str, Any]) -> None:
 
 def report(source: str) -> dict[str, int]:
     """Count the run from the ledger, write its statistics and give the verdict, which is never tried again."""
-    from orbitory import ingest
+    from orbitory import ingest, notices
 
     context = get_current_context()
-    if context["params"]["dry_run"]:
-        outcome = ingest.RunReport(run=None)
-        message = "dry run: nothing was changed; the log of detect says what a real run would do"
-    else:
+    outcome = ingest.RunReport(run=None)
+    message = "dry run: nothing was changed; the log of detect says what a real run would do"
+    told = ""
+    if not context["params"]["dry_run"]:
         with open_run() as site:
             outcome = ingest.report(site, source)
-        message = outcome.message
+            message = outcome.message
+            about = {"source": source, "actor": site.actor, "verdict": message, "link": link_to(context)}
+            told = notices.compose(notices.story_of(site.inventory, **about)).text if outcome.failed else ""
+    for line in filter(None, told.splitlines()):
+        log.error("%s", line)
     # A detect that failed half-way leaves a run without batches, which the ledger alone cannot tell from a quiet one.
     if context["ti"].xcom_pull(task_ids="detect") is None:
         raise AirflowFailException(f"detect did not finish: its log says why; {message}")

@@ -100,7 +100,7 @@ def test_three_sensors_are_three_labelled_batches_at_every_step(world: World) ->
     run = world.run("idps", workers=1)
     batches = world.rows("SELECT id, partition, files FROM batch ORDER BY id")
     assert len({batch["partition"] for batch in batches}) >= 3
-    labels = {f"{each['partition']} #{each['id']} ({each['files']} files)" for each in batches}
+    labels = {f"{b['partition']} #{b['id']} ({b['files']} file{'s' if b['files'] > 1 else ''})" for b in batches}
     for step in STEPS:
         instances = [each for each in run.get_task_instances() if each.task_id == f"partition.{step}"]
         assert {each.rendered_map_index for each in instances} == labels
@@ -215,7 +215,7 @@ def test_a_broken_machine_fails_at_once_keeps_its_label_and_the_next_run_finishe
     (store,) = [each for each in run.get_task_instances() if each.task_id == "partition.store"]
     assert (str(store.state), store.try_number) == ("failed", 1), "a person must act: trying again cannot help"
     (batch,) = world.rows("SELECT id FROM batch")
-    assert store.rendered_map_index == f"correlative #{batch['id']} (1 files)"
+    assert store.rendered_map_index == f"correlative #{batch['id']} (1 file)"
     assert tasks(run)["partition.archive"] == ["upstream_failed"]
     (mail,) = world.inbox.mails
     assert "1 unfinished" in mail["Subject"] and f"Batch {batch['id']}" in html.unescape(html_of(mail))

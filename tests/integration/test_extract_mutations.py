@@ -45,11 +45,13 @@ def overwrite(rng: random.Random, content: bytes) -> bytes:
     return content[:start] + bytes(64) + content[start + 64 :]
 
 
-def damaged(folder: Path, change: Change, kinds: tuple[str, ...]) -> list[tuple[str, Path, ExtractResult]]:
-    """(kind of the sound file, damaged file, result) for small sound files of ``kinds``."""
+def damaged(
+    folder: Path, change: Change, kinds: tuple[str, ...], share: int = 1
+) -> list[tuple[str, Path, ExtractResult]]:
+    """(kind of the sound file, damaged file, result) for every ``share``-th small sound file of ``kinds``."""
     rng = random.Random(f"{SEED}{change.__name__}")
     made: list[tuple[str, Path, str]] = []
-    for row in manifest():
+    for row in manifest()[::share]:
         kind = sniff((CORPUS / row["path"]).read_bytes()[:65_536])
         if row["verdict"] == "ok" and kind in kinds and int(row["size"]) < 150_000 and "_bad" not in row["kind"]:
             path = folder / f"{len(made):04d}"
@@ -80,20 +82,20 @@ def test_foreign_bytes_behind_a_file_are_refused_or_noted(tmp_path: Path) -> Non
 @needs_corpus
 @pytest.mark.parametrize("change", [flip, overwrite])
 def test_what_the_libraries_cannot_read_is_never_archived_as_sound(tmp_path: Path, change: Change) -> None:
-    found = damaged(tmp_path, change, ("hdf5", "geotiff", "nitf"))
+    found = damaged(tmp_path, change, ("hdf5", "geotiff", "nitf"), 3)
     refused = 0
     for kind, path, result in found:
         sound = reads(kind, path)
         refused += fate(result) != "archived"
         if not sound and not codes(result) & {"unsupported", "part_of_set"}:
             assert fate(result) != "archived", (kind, path)
-    assert 20 < refused < len(found)
+    assert 10 < refused < len(found)
 
 
 @needs_corpus
 def test_flipped_pixels_that_still_read_are_not_refused(tmp_path: Path) -> None:
     """A file is refused for damage that a reader meets or that its stated layout shows, not on suspicion."""
-    for kind, path, result in damaged(tmp_path, flip, ("hdf5", "geotiff", "nitf")):
+    for kind, path, result in damaged(tmp_path, flip, ("hdf5", "geotiff", "nitf"), 3):
         if fate(result) == "structure" and reads(kind, path):
             detail = str(result.error)
             assert any(
@@ -133,16 +135,13 @@ def reads(kind: str, path: Path) -> bool:
 
 def _read_hdf5(path: Path, _: str) -> None:
     with h5py.File(path, "r") as file:
-        things: list[object] = [file]
+        things = [file]
         file.visititems(lambda name, thing: things.append(thing))
         for thing in things:
-            for name in thing.attrs:  # type: ignore[attr-defined]
-                if (
-                    not h5py.h5a.open(thing.id, name if isinstance(name, bytes) else name.encode())
-                    .get_type()
-                    .detect_class(h5py.h5t.REFERENCE)
-                ):  # type: ignore[attr-defined]
-                    thing.attrs[name]  # type: ignore[attr-defined]
+            for name in thing.attrs:
+                key = name if isinstance(name, bytes) else name.encode()
+                if not h5py.h5a.open(thing.id, key).get_type().detect_class(h5py.h5t.REFERENCE):
+                    thing.attrs[name]
             if isinstance(thing, h5py.Dataset) and thing.shape is not None and thing.nbytes < 1 << 28:
                 zlib.crc32(repr(thing[()]).encode())
 

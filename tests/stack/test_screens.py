@@ -51,24 +51,35 @@ def picture(page: Page, name: str, tmp_path: Path) -> None:
         shutil.copyfile(file, PICTURES / name)
 
 
-def test_the_grid_shows_the_steps_of_every_batch(
-    stage: Stage, page: Page, faulty: dict[str, Run], tmp_path: Path
-) -> None:
-    run = faulty["idps"]
-    page.goto(f"{stage.api.address}/dags/{run.dag_id}")
+def test_the_grid_shows_every_step(stage: Stage, page: Page, faulty: dict[str, Run], tmp_path: Path) -> None:
+    page.goto(f"{stage.api.address}/dags/{faulty['idps'].dag_id}")
+    page.get_by_role("button", name="Expand all task groups").click()
     for task in ("detect", "verify", "extract", "store", "archive", "report"):
-        expect(page.get_by_text(task, exact=False).first).to_be_visible()
+        expect(page.get_by_role("link", name=task).first).to_be_visible()
     picture(page, "ingest-grid.png", tmp_path)
 
 
-def test_a_run_with_faults_is_red_in_its_report_and_its_batches_have_names(
+def test_in_a_run_with_faults_the_report_is_red_and_every_batch_has_a_name(
     stage: Stage, page: Page, faulty: dict[str, Run], tmp_path: Path
 ) -> None:
     run = faulty["idps"]
     page.goto(stage.api.page_of(run.dag_id, run.run_id))
     expect(page.get_by_text("Failed").first).to_be_visible()
-    expect(page.get_by_text("VIIRS #").first).to_be_visible()
+    page.get_by_role("button", name="sort").filter(has_text="State").click()
+    expect(page.get_by_role("row").filter(has_text="report").first).to_contain_text("Failed")
+    expect(page.get_by_role("link", name="VIIRS #").first).to_be_visible()
     picture(page, "run-with-faults.png", tmp_path)
+
+
+def test_the_log_of_the_report_says_what_failed_and_why(
+    stage: Stage, page: Page, faulty: dict[str, Run], tmp_path: Path
+) -> None:
+    run = faulty["idps"]
+    page.goto(f"{stage.api.page_of(run.dag_id, run.run_id)}/tasks/report")
+    expect(
+        page.get_by_text("The files that failed").or_(page.get_by_text("of the files that failed")).first
+    ).to_be_visible()
+    picture(page, "report-log.png", tmp_path)
 
 
 def test_the_form_asks_for_sensors_files_workers_and_dry_run(stage: Stage, page: Page, tmp_path: Path) -> None:

@@ -79,7 +79,11 @@ def _work(
 ) -> None:
     """Answer tasks until the parent closes the socket. Never returns."""
     try:
-        confine([*libraries, Path(os.fsdecode(bytes.fromhex(request["readable"])))], request["memory"])
+        try:
+            confine([*libraries, Path(os.fsdecode(bytes.fromhex(request["readable"])))], request["memory"])
+        except OSError as error:  # no file's fault
+            channel.sendall(_frame({"unconfined": str(error)}))
+            os._exit(70)
         stream = channel.makefile("rb")
         while frame := stream.read(TASK_FRAME.size):
             task: ExtractTask = pickle.loads(stream.read(*TASK_FRAME.unpack(frame)))  # from our parent
