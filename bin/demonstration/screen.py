@@ -96,7 +96,7 @@ def reasons(console: Console, title: str, rows: Iterable[Mapping[str, object]], 
 
 def quarantine(console: Console, rows: Iterable[Mapping[str, object]]) -> None:
     """Why files stand in quarantine."""
-    reasons(console, "In quarantine, each with a reason.json beside it", rows, REASONS)
+    reasons(console, "In quarantine, each with its reason beside it", rows, REASONS)
 
 
 def waiting(console: Console, rows: Iterable[Mapping[str, object]]) -> None:

@@ -123,6 +123,7 @@ def children(group: h5g.GroupID) -> list[bytes]:
 def read_everything(file: h5f.FileID, size: int, header: Header) -> list[Finding]:
     """Open every object, read every attribute (into ``header``) and every dataset; what it met, as findings.
 
+    Attributes that ``header`` already holds are not read again.
     Raises DataError("structure") for damage, DataError("policy") for what reaches outside the file or over the limits.
     """
     findings: list[Finding] = []
@@ -139,7 +140,8 @@ def read_everything(file: h5f.FileID, size: int, header: Header) -> list[Finding
     for name in [b"/", *(name for name in names if name != b".")]:
         try:
             thing = h5o.open(file, name)
-            header.add(name, attributes(thing, findings))
+            if not header.of(f"/{text(name.lstrip(b'/'))}"):
+                header.add(name, attributes(thing, findings))
             if isinstance(thing, h5d.DatasetID):
                 _read_dataset(thing, size, budget)
         except Unreadable as error:

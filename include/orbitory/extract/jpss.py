@@ -53,7 +53,7 @@ def extract(task: ExtractTask) -> Extraction:
             root = Attributes(attributes(file, findings))
             products = _products(file, root, task, header, findings)
             if not task.checksummed:
-                findings += read_everything(file, source.size, Header())
+                findings += read_everything(file, source.size, header)
         finally:
             file.close()
     _compare_with_name(task, root, products, findings)
