@@ -55,7 +55,7 @@ class Delivery:
         self.folder.mkdir(parents=True)
         part = self.manifest.with_suffix(".part")
         words = ["simulate", "--source", self.source, "--files", str(FILES[self.source]), "--seed", str(_SEED)]
-        out = ["--faults", "all", "--out", self.folder / "files", "--manifest", part]
+        out = ["--faults", "all", "--out", str(self.folder / "files"), "--manifest", str(part)]
         subprocess.run(
             [CHECKOUT / "bin" / "orbitory", *words, *out],
             env={**os.environ, **environment},

@@ -56,6 +56,9 @@ def airflow_environment(postgres: Cluster, tmp_path_factory: pytest.TempPathFact
 
     initdb()
     yield
+    from airflow.settings import dispose_orm
+
+    dispose_orm()  # before the server goes
     os.environ.clear()
     os.environ.update(before)
 

@@ -49,7 +49,7 @@ def stage() -> Iterator[Stage]:
         overrides={
             "AIRFLOW_CONN_ORBITORY": uri,
             # Not minutes: a worker that died is noticed while somebody watches.
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         },

@@ -14,7 +14,7 @@ import pytest
 from airflow_world import PASSWORD, Run, Stage, html_of
 
 #: So many that every step takes long enough to be killed in its middle.
-MANY = 6_000
+MANY = 4_000
 
 
 def processes_of(pid: int) -> int:
