@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from airflow_world import Run, Stage
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 _CHROMIUM = (
     "--no-sandbox",
@@ -76,9 +78,8 @@ def test_the_log_of_the_report_says_what_failed_and_why(
 ) -> None:
     run = faulty["idps"]
     page.goto(f"{stage.api.page_of(run.dag_id, run.run_id)}/tasks/report")
-    expect(
-        page.get_by_text("The files that failed").or_(page.get_by_text("of the files that failed")).first
-    ).to_be_visible()
+    # The viewer holds only the lines in sight, and where it scrolls to is its own affair: any explained file will do.
+    expect(page.get_by_text(re.compile(r"\((verify|extract|store)\): ")).first).to_be_visible()
     picture(page, "report-log.png", tmp_path)
 
 
