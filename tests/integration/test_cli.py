@@ -74,9 +74,9 @@ def holdings(settings: Settings) -> Iterator[Holdings]:
 
 
 def command(environment: dict[str, str], *arguments: str, **more: Any) -> subprocess.Popen[str]:
-    """Start the real program."""
+    """Start the real program. It heeds an interrupt even where a shell has put the whole test run in the background."""
     return subprocess.Popen(
-        [sys.executable, "-m", "orbitory", *arguments],
+        ["env", "--default-signal=INT", sys.executable, "-m", "orbitory", *arguments],
         env=environment,
         text=True,
         stdout=subprocess.PIPE,
