@@ -7,4 +7,9 @@ if [ ! -s "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" ]; then
         >"$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 fi
 python -m orbitory migrate
-exec airflow db migrate
+airflow db migrate
+# Together the pools have as many slots as there are tasks at once, so live data never waits behind a backfill.
+backfill=$((AIRFLOW__CORE__PARALLELISM / 5))
+backfill=$((backfill > 0 ? backfill : 1))
+airflow pools set default_pool $((AIRFLOW__CORE__PARALLELISM - backfill)) "live data"
+exec airflow pools set backfill "$backfill" "work on the past; together: parallelism"

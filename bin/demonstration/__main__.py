@@ -40,7 +40,7 @@ def main() -> int:
     new = _deliver(console, deliveries, environment)
     runs = {source: api.trigger(f"ingest_{source}") for source in FILES}
     with connect(environment["ORBITORY_DATABASE"], actor="demo") as inventory:
-        _follow(console, api, inventory, runs)
+        _follow(console, api, inventory, runs, deliveries)
         outcomes = [
             _outcome(api, inventory, delivery, runs[delivery.source], delivery in new) for delivery in deliveries
         ]
@@ -84,7 +84,9 @@ def _unpause(api: AirflowApi) -> None:
         time.sleep(0.5)
 
 
-def _follow(console: Console, api: AirflowApi, inventory: Inventory, runs: dict[str, str]) -> None:
+def _follow(
+    console: Console, api: AirflowApi, inventory: Inventory, runs: dict[str, str], deliveries: Sequence[Delivery]
+) -> None:
     """Show each run until it has ended."""
     columns = (
         TextColumn("{task.description:20}"),
@@ -98,6 +100,8 @@ def _follow(console: Console, api: AirflowApi, inventory: Inventory, runs: dict[
         bars = {source: progress.add_task(f"ingest_{source}", total=None, state="queued") for source in runs}
         going = dict(runs)
         while going:
+            for delivery in deliveries:
+                delivery.go_on_sending()
             for source, run in list(going.items()):
                 state = api.run_state(f"ingest_{source}", run)
                 counts = _counts(inventory, source)

@@ -15,7 +15,7 @@ from pathlib import Path
 from private_stack.places import CHECKOUT
 
 #: Source → files ordered from the simulator (faults add some).
-FILES = {"idps": 60, "correlative": 40}
+FILES = {"idps": 60, "correlative": 40, "nga": 70, "maxar": 70, "upload": 30}
 _SEED = 2026
 
 

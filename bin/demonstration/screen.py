@@ -23,7 +23,7 @@ WAITS = {
     "no_data": "a checksum whose data file is not here yet",
     "no_checksum": "its checksum has not arrived",
     "open": "a program has it open for writing",
-    "set": "a manifest names files that are not here yet",
+    "set": "others of its set are not here yet",
 }
 
 

@@ -48,8 +48,21 @@ class Airflow:
 
     @property
     def parallelism(self) -> int:
-        """Tasks at once; also the size of the default pool."""
-        return int(self.overrides.get("AIRFLOW__CORE__PARALLELISM", "") or max(4, min(16, os.cpu_count() or 1)))
+        """Tasks at once; the pools share them out."""
+        live = max(4, min(16, os.cpu_count() or 1))
+        return int(self.overrides.get("AIRFLOW__CORE__PARALLELISM", "") or live + live // 4)
+
+    @property
+    def pools(self) -> dict[str, dict[str, int | str | bool]]:
+        """All pools, as ``airflow pools import`` takes them.
+
+        Together they have as many slots as there are tasks at once: what the local executor is given it begins at
+        once, so live data never waits behind a backfill.
+        """
+        backfill = max(1, self.parallelism // 5)
+        slots = {"default_pool": max(1, self.parallelism - backfill), "backfill": backfill}
+        told = {"default_pool": "live data", "backfill": "work on the past; together: parallelism"}
+        return {name: {"slots": slots[name], "description": told[name], "include_deferred": False} for name in slots}
 
     def password(self) -> str:
         """The administrator's password, made once."""
@@ -99,7 +112,7 @@ class Airflow:
         return {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": str(self.parallelism),
-            "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(self.parallelism),
+            "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(self.pools["default_pool"]["slots"]),
             "AIRFLOW__CORE__MP_START_METHOD": "fork",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "16",
             "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2",

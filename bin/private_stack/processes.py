@@ -74,7 +74,7 @@ class Processes:
         """Start it unless it runs; returns whether it was started now."""
         if self.pid(component.name):
             return False
-        self._sweep(component.name)
+        self.sweep(component.name)
         log = self.log(component.name)
         if log.exists() and log.stat().st_size > 20_000_000:
             log.replace(log.with_suffix(".log.1"))
@@ -109,11 +109,11 @@ class Processes:
                     os.killpg(pid, number) if group else os.kill(pid, number)
                 if self._gone(pid, patience):
                     break
-        self._sweep(component.name)
+        self.sweep(component.name)
         self._file(component.name).unlink(missing_ok=True)
         return pid is not None
 
-    def _sweep(self, name: str) -> None:
+    def sweep(self, name: str) -> None:
         """End what is left of the component's session: a killed supervisor leaves its children behind."""
         with contextlib.suppress(OSError, ValueError):
             record = json.loads(self._file(name).read_text())

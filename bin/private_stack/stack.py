@@ -100,11 +100,12 @@ class Stack:
                 self.airflow.password()
                 self._migrate_airflow()
                 self._start(deadline)
-                self._pool()
+                self._pools()
         say(f"Airflow is at {self.airflow.address} (user {USER}; the password: bin/stack login)")
 
     def _free_ports(self, missing: list[Component]) -> None:
         for component in missing:
+            self.processes.sweep(component.name)  # what a killed one left behind may still hold its port
             name = _PORT_OF.get(component.name)
             if name and not is_free(self.ports.get(name)):
                 old = self.ports.get(name)
@@ -132,7 +133,6 @@ class Stack:
         if done.returncode:
             raise StackError(f"airflow db migrate failed; the end of {log}:\n{self.processes.tail('airflow-migrate')}")
         self._remember("airflow", version)
-        self._remember("pool", str(self.airflow.parallelism))
 
     def _start(self, deadline: float) -> None:
         environment = self.airflow.environment()
@@ -158,13 +158,15 @@ class Stack:
                 raise StackError(f"{what} is not healthy in time; see {self.places.logs}\n{tails}")
             time.sleep(0.3)
 
-    def _pool(self) -> None:
-        """The default pool, not parallelism, bounds what the local executor is given: keep them equal."""
-        slots = str(self.airflow.parallelism)
-        if not self._remembers("pool", slots):
-            command = self.airflow.command("pools", "set", "default_pool", slots, "equal to parallelism")
+    def _pools(self) -> None:
+        """Pools, not parallelism, bound what the local executor is given, and keep room for live data."""
+        pools = json.dumps(self.airflow.pools)
+        if not self._remembers("pools", pools):
+            file = self.places.airflow / "pools.json"
+            write_private(file, pools)
+            command = self.airflow.command("pools", "import", str(file))
             subprocess.run(command, env=self.airflow.environment(), capture_output=True, check=True)
-            self._remember("pool", slots)
+            self._remember("pools", pools)
 
     def down(self) -> None:
         """Nothing of the stack runs any more; tasks that ran had a while to finish."""

@@ -10,7 +10,7 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from orbitory.catalogue import Source
@@ -53,6 +53,8 @@ class Announced:
     value: str
     #: Announced size in bytes, where there is one.
     size: int | None = None
+    #: Where a delivery record says that the file stands at its sender; what is announced does not depend on it.
+    directory: str = field(default="", compare=False)
 
 
 def is_temporary(name: str, source: Source) -> bool:
@@ -250,9 +252,9 @@ def _specified(spec: dict[str, str]) -> Announced:
         raise ValueError(f"FILE_ID must be a plain file name, found {name[:200]!r}")
     if not _is_count(length):
         raise ValueError(f"FILE_SIZE of {name[:200]!r} must be a number of bytes, found {length[:60]!r}")
-    size = int(length)
+    size, directory = int(length), spec.get("DIRECTORY_ID", "")
     tag, value = spec.get("FILE_CKSUM_TYPE", ""), spec.get("FILE_CKSUM_VALUE", "")
     if not tag and not value:
-        return Announced(target=name, algorithm="size", value=str(size), size=size)
+        return Announced(target=name, algorithm="size", value=str(size), size=size, directory=directory)
     algorithm = _spelled(tag)
-    return Announced(target=name, algorithm=algorithm, value=_checked(algorithm, value), size=size)
+    return Announced(target=name, algorithm=algorithm, value=_checked(algorithm, value), size=size, directory=directory)

@@ -18,7 +18,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from orbitory.definitions import Classification, ProductType, Refused, Source
+from orbitory.definitions import STRIP_CODE, Classification, ProductType, Refused, Source
 from orbitory.errors import ConfigurationError
 
 __all__ = ["Catalogue", "Problem", "ProductType", "Source", "load"]
@@ -89,8 +89,13 @@ class Catalogue:
         return tuple(self.products[name] for name in source.products)
 
     def find_product(self, source: Source, product_id: str) -> ProductType | None:
-        """The product type of ``source`` that holds ``product_id``."""
-        return next((each for each in self.types_of(source) if product_id in each.ids), None)
+        """The product type of ``source`` that holds ``product_id``, by its whole or by the letter of a strip's code."""
+        letter = product_id[0] if STRIP_CODE.fullmatch(product_id) else None
+        return next((each for each in self.types_of(source) if product_id in each.ids or letter in each.letters), None)
+
+    def sensors_of(self, source: Source) -> list[str]:
+        """Every sensor by which the work of ``source`` can be partitioned, in alphabetical order."""
+        return sorted({sensor for each in self.types_of(source) for sensor in (each.sensor, *each.sensors)})
 
     def classification(self, source: Source, product_type: ProductType) -> Classification:
         """Who may see a product of ``source``: the product type's word, else the source's."""
@@ -240,9 +245,13 @@ def _wrong_products(source: Source, products: Mapping[str, ProductType], known: 
     ]
     owner: dict[str, str] = {}
     for name in source.products:
-        for product_id in products[name].ids if name in products else ():
-            if owner.setdefault(product_id, name) != name:
-                found.append(problem(f"product id {product_id} stands in both {owner[product_id]} and {name}"))
+        kind = products.get(name)
+        claims = (
+            [f"product id {each}" for each in kind.ids] + [f"letter {each}" for each in kind.letters] if kind else []
+        )
+        for claim in claims:
+            if owner.setdefault(claim, name) != name:
+                found.append(problem(f"{claim} stands in both {owner[claim]} and {name}"))
     if source.grammar == "any" and len(source.products) > 1:
         found.append(problem(f"grammar 'any' cannot tell {len(source.products)} product types apart: list one"))
     return found

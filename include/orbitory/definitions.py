@@ -20,6 +20,9 @@ Classification = Literal["unrestricted", "proprietary", "licensed", "itar"]
 STORAGE_VARIABLES: Mapping[str, str] = {
     "source": "name of the source",
     "platform": "platform code, for example NPP",
+    "sensor": "sensor by which work is partitioned, for example WV02",
+    "level": "processing level that the name tells, for example 1B",
+    "strip": "strip id, or the order where the name tells no strip",
     "product": "product ids joined by '-', in the order of the name",
     "year": "start of sensing: year, or 'undated'",
     "doy": "start of sensing: day of year, 001 to 366",
@@ -88,6 +91,8 @@ FolderName = Annotated[
 ]
 Sensor = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", "a sensor name of letters, digits, _ and -")]
 ProductId = Annotated[str, _matching(r"[A-Z0-9]{5}", "a product id of five capital letters or digits")]
+#: A strip's product code: bands (P1BS is panchromatic), level of processing (1B), kind (S is standard).
+STRIP_CODE = re.compile(r"[A-Z][1-9][A-Z][A-Z0-9]")
 Collection = Annotated[
     str, _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{1,79}", "a collection short name such as VIIRS-M1-SDR")
 ]
@@ -95,6 +100,8 @@ Mail = Annotated[str, _matching(r"[^\s@,;:<>\"()]+@[^\s@,;:<>\"()]+", "one mail 
 Glob = Annotated[str, _matching(r"[^/\x00-\x1f]+", "a pattern for one file name (no slash)")]
 Storage = Annotated[str, AfterValidator(_check_storage)]
 Schedule = Annotated[str, AfterValidator(_check_schedule)]
+#: Roles that a unit may be told to need; checksums have a rule of their own.
+UnitRole = Literal["data", "metadata", "bundle", "browse", "document"]
 KeepDays = Annotated[int, Field(ge=0, le=36_500)]
 #: TOML has arrays, we keep tuples; what stands in them stays strict.
 _LIST = Field(strict=False)
@@ -111,6 +118,9 @@ class Completeness(_Strict):
     minimum_age_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
     #: How long half a set, a sidecar without its file or a temporary name may wait before it is rejected.
     grace_hours: Annotated[float, Field(gt=0, le=8_760)] = 24.0
+    #: Of each list, a unit must hold a file of one of these roles: [["data"], ["metadata", "bundle"]] is an image with
+    #: its metadata, loose or bundled.
+    needs: Annotated[tuple[Annotated[tuple[UnitRole, ...], _LIST], ...], _LIST] = ()
     #: Names under which senders write what is not finished; upper and lower case are the same.
     temporary: Annotated[tuple[Glob, ...], _LIST] = ("*.part", "*.tmp", ".*")
 
@@ -129,6 +139,8 @@ class Checksums(_Strict):
     )
     #: Whether ``*.PDR`` files are Product Delivery Records (ESDS-RFC-030).
     pdr: bool = True
+    #: Whether each of them is answered by a notice of acceptance (PAN) in ``links/receipts/<source>/``.
+    receipts: bool = False
     #: Whether a file without an announced checksum waits, and is rejected after the grace time.
     required: bool = False
 
@@ -148,10 +160,11 @@ class Source(_Strict):
     title: Title
     #: Folder below the landing zone that only this source writes to.
     landing: FolderName
-    #: How file names are read: ``idps`` is strict, ``any`` takes every storable name.
-    grammar: Literal["idps", "any"]
+    #: How file names are read: ``any`` takes every storable name, the others are strict. ``nga`` reads strips under
+    #: the names of NGA, of archives that renamed them and of the vendors; ``maxar`` vendors' names and whole orders.
+    grammar: Literal["idps", "nga", "maxar", "upload", "any"]
     #: How contents are read.
-    extractor: Literal["jpss", "generic"]
+    extractor: Literal["jpss", "strip", "upload", "generic"]
     #: Product types it may deliver; grammar ``any`` takes exactly one.
     products: Annotated[tuple[Name, ...], _LIST, AfterValidator(_distinct), Field(min_length=1)]
     #: By what a run is cut into parts.
@@ -185,8 +198,12 @@ class ProductType(_Strict):
     title: Title
     #: Instrument by which work is partitioned.
     sensor: Sensor
+    #: Sensors that share this type and that names tell apart; ``sensor`` is then for names that do not.
+    sensors: Annotated[tuple[Sensor, ...], _LIST, AfterValidator(_distinct)] = ()
     #: Product id of file names → collection short name inside the file, for example SVM01 → VIIRS-M1-SDR.
     ids: Mapping[ProductId, Collection] = {}
+    #: First letters of the strips' product codes that it holds, for example P for P1BS and P2AS.
+    letters: Annotated[tuple[Literal["P", "M", "S", "A", "C", "X"], ...], _LIST, AfterValidator(_distinct)] = ()
     #: Nominal length of one granule in seconds.
     granule_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     #: Rides along with the products it serves (geolocation, spacecraft diary): never names a packed file's type.

@@ -49,6 +49,8 @@ class Newcomer:
     digest: bytes
     #: (key, edition) of every granule it holds.
     granules: tuple[tuple[str, Edition], ...]
+    #: It stands at its path already and cannot be put elsewhere.
+    fixed: bool = False
 
     @property
     def versioned(self) -> bool:
@@ -89,6 +91,10 @@ class Known:
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
     paths: dict[str, bytes] = field(default_factory=dict)
+    #: (key, digest) → path of what stands beside the data of a granule: metadata, bundles, browse images.
+    members: dict[tuple[str, bytes], str] = field(default_factory=dict)
+    #: (key, edition, digest) → path of what was once archived and has been removed since.
+    tombstones: dict[tuple[str, Edition, bytes], str] = field(default_factory=dict)
 
     def add(self, key: str, edition: Edition, path: str | None, digest: bytes | None) -> None:
         """Note that ``path`` holds this edition."""
@@ -97,12 +103,35 @@ class Known:
             files[path] = digest
             self.paths[path] = digest
 
+    def forget(self, decisions: Iterable[Decision], paths: Iterable[str]) -> None:
+        """Take back decisions that are not carried out after all, and these paths."""
+        for decision in decisions:
+            for key, edition in decision.granules:
+                self.granules[key][edition].pop(decision.path, None)
+                if not self.granules[key][edition]:
+                    del self.granules[key][edition]
+                if not self.granules[key]:
+                    del self.granules[key]
+        gone = {decision.path for decision in decisions if decision.granules}.union(paths)
+        for path in gone:
+            self.paths.pop(path, None)
+        self.members = {member: path for member, path in self.members.items() if path not in gone}
+
     def holders(self, newcomer: Newcomer) -> Iterable[str]:
-        """Stored files with the newcomer's bytes that hold all of its granules."""
-        held = [self.granules.get(key, {}).get(edition, {}) for key, edition in newcomer.granules]
+        """Stored files with the newcomer's bytes that hold all of its granules.
+
+        What tells no version was given one when it came: it is known under every edition of its granule.
+        """
+        held = [self._files(key, edition, newcomer.versioned) for key, edition in newcomer.granules]
         return (
             path for path, digest in held[0].items() if digest == newcomer.digest and all(path in each for each in held)
         )
+
+    def _files(self, key: str, edition: Edition, versioned: bool) -> dict[str, bytes]:
+        editions = self.granules.get(key, {})
+        if versioned:
+            return editions.get(edition, {})
+        return {path: digest for files in editions.values() for path, digest in files.items()}
 
 
 def decide(
@@ -114,10 +143,14 @@ def decide(
     """Decide about one newcomer and remember the decision in ``known``, so that the next one meets it.
 
     ``policy`` rules what happens when the same identity comes with other content under the same name; ``late``, what
-    happens to an edition older than all that is held.
+    happens to an edition older than all that is held, and to a copy of what was archived once and removed since.
     """
     if keeper := min(known.holders(newcomer), default=None):
         return Decision(verdict=Verdict.DUPLICATE, path=keeper)
+    buried = [known.tombstones.get((key, edition, newcomer.digest)) for key, edition in newcomer.granules]
+    if late == "skip" and all(buried):
+        return Decision(verdict=Verdict.SKIPPED, path=str(buried[0]))
+    newcomer = _reranked(newcomer, known)
     relations = {_relation(key, edition, known) for key, edition in newcomer.granules}
     if late == "skip" and relations == {"older"}:
         return Decision(verdict=Verdict.SKIPPED, path=_newest_path(newcomer.granules[0][0], known))
@@ -126,6 +159,19 @@ def decide(
         for key, edition in decision.granules:
             known.add(key, edition, decision.path, newcomer.digest)
     return decision
+
+
+def _reranked(newcomer: Newcomer, known: Known) -> Newcomer:
+    """What tells no version and comes after ones that were ranked here is newer than they, even under a free name."""
+    ranks = [max(known.granules[key]).rank for key, _ in newcomer.granules if known.granules.get(key)]
+    if (
+        newcomer.versioned
+        or not ranks
+        or any(Edition(0) in known.granules.get(key, {}) for key, _ in newcomer.granules)
+    ):
+        return newcomer
+    granules = tuple((key, Edition(1 + max(ranks))) for key, _ in newcomer.granules)
+    return replace(newcomer, granules=granules)
 
 
 def _relation(key: str, edition: Edition, known: Known) -> str:
@@ -144,7 +190,11 @@ def _newest_path(key: str, known: Known) -> str:
 
 def _place(newcomer: Newcomer, relations: set[str], known: Known, policy: str) -> Decision:
     if newcomer.path not in known.paths:  # another name: another packaging of what is known, or simply new
+        if policy == "error" and "same" in relations and not newcomer.versioned:
+            return Decision(verdict=Verdict.CONFLICT, path=_newest_path(newcomer.granules[0][0], known))
         return Decision(verdict=Verdict.STORE, path=newcomer.path, granules=newcomer.granules)
+    if newcomer.fixed:
+        return Decision(verdict=Verdict.CONFLICT, path=newcomer.path)
     if "same" not in relations:  # the same name on another edition: both stay, side by side
         label = max(edition for _, edition in newcomer.granules)
         return _beside(newcomer, f"{label.rank}_{label.created:%Y%m%dT%H%M%S%f}", known)

@@ -20,8 +20,10 @@ from shapely.geometry.base import BaseGeometry
 
 #: Mean Earth radius (IUGG R1).
 RADIUS_KM = 6371.0088
-# A straight line may leave its great circle by this much (2 km; a VIIRS granule is 570 km wide).
+# A straight line may leave its great circle by this much (2 km; a VIIRS granule is 570 km wide), or by this share of a
+# smaller ring's size (an image of 15 km beside the pole).
 _TOLERANCE_DEG = 0.02
+_TOLERANCE_SHARE = 0.004
 _SHORTEST_DEG = 0.05
 _AREA_RATIO = (0.98, 1.02)
 _LEAST_AREA = 1e-16  # steradians: 40 cm²
@@ -52,10 +54,10 @@ def from_ring(longitudes: Sequence[float], latitudes: Sequence[float], *, great_
     UnusableRing for fill values, too few points, crossing edges, or an area that disagrees.
     """
     points = _unwrapped(_cleaned(longitudes, latitudes))
-    if great_circles:
-        points = _subdivided(points)
     turns = round((points[-1][0] - points[0][0]) / 360)
     expected = _ring_area(points, turns)
+    if great_circles:
+        points = _subdivided(points, min(_TOLERANCE_DEG, _TOLERANCE_SHARE * math.degrees(math.sqrt(expected))))
     if abs(turns) > 1 or expected < _LEAST_AREA:
         raise UnusableRing(f"the ring winds {turns} times around the axis and holds {expected * RADIUS_KM**2:.3g} km²")
     if turns:
@@ -105,7 +107,7 @@ def _unwrapped(ring: _Points) -> _Points:
     return points
 
 
-def _subdivided(ring: _Points) -> _Points:
+def _subdivided(ring: _Points, tolerance: float) -> _Points:
     """The ring, with points added along the great circle of each edge until straight lines follow it.
 
     Half-way in longitude a great circle stands at tan φ = (tan φ1 + tan φ2) / (2 cos Δλ/2).
@@ -120,7 +122,7 @@ def _subdivided(ring: _Points) -> _Points:
         if width > _SHORTEST_DEG:
             rise = (_tangent(y1) + _tangent(y2)) / (2 * math.cos(math.radians(width / 2)))
             middle = math.degrees(math.atan(rise))
-            if abs(middle - (y1 + y2) / 2) > _TOLERANCE_DEG:
+            if abs(middle - (y1 + y2) / 2) > tolerance:
                 pending.append(((x1 + x2) / 2, middle))
                 continue
         points.append(pending.pop())

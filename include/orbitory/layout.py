@@ -41,6 +41,9 @@ def _values(source: Source, name: str, identity: Identity, start: datetime | Non
     return {
         "source": source.name,
         "platform": identity.platform,
+        "sensor": identity.sensor,
+        "level": identity.details.get("level", ""),
+        "strip": _strip(identity),
         "product": "-".join(identity.products),
         "year": f"{utc.year:04d}" if utc else "undated",
         "doy": f"{utc:%j}" if utc else "",
@@ -50,6 +53,12 @@ def _values(source: Source, name: str, identity: Identity, start: datetime | Non
         "folder": posixpath.dirname(name),
         "name": posixpath.basename(name),
     }
+
+
+def _strip(identity: Identity) -> str:
+    """Of an order's documents, the folder or order that they stand for, as licences are called alike in all folders."""
+    told = identity.details
+    return (told.get("vendor_id") if identity.form == "order" else told.get("strip_id")) or told.get("order", "")
 
 
 def safe_segment(text: str) -> str:

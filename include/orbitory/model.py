@@ -38,6 +38,9 @@ OPEN_STATES = (State.DETECTED, State.VERIFIED, State.EXTRACTED, State.STORED)
 #: States in which an arrival has met its fate.
 FINAL_STATES = (State.ARCHIVED, State.REJECTED, State.DUPLICATE, State.CONFLICT, State.LOST)
 
+#: What a file is within its unit. ``sibling`` is the same image in another format; ``unknown`` is not a regular file.
+ROLES = ("data", "sibling", "metadata", "bundle", "browse", "document", "checksum", "manifest", "unknown")
+
 #: Why an arrival is rejected or held: stable codes, each explained in docs/findings.md.
 REASONS: dict[str, str] = {
     "name": "the file name cannot be stored safely (control characters, undecodable bytes, too long)",
@@ -103,6 +106,10 @@ class Identity:
     created: datetime | None = None
     #: Everything else the name says (origin, domain, …).
     details: dict[str, str] = field(default_factory=dict)
+    #: Files of one folder that share this share one fate (a strip and what comes beside it); empty: the file is alone.
+    unit: str = ""
+    #: What the file is within its unit; one of ``ROLES``.
+    role: str = "data"
 
     def __post_init__(self) -> None:
         """Refuse naive times and a sensing interval that ends before it starts."""
@@ -136,6 +143,12 @@ class GranuleFacts:
     area_km2: float | None = None
     #: Small, jsonb-safe search keys (day/night, ascending, percent missing, …).
     search: dict[str, Any] = field(default_factory=dict)
+    #: Number of the member of the unit whose granule it is; 0: the unit's main file.
+    file: int = 0
+    #: Days until expiry where the sender rules it; None: as its product type and source say.
+    keep_days: int | None = None
+    #: Likewise, who may see it.
+    classification: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse naive times, an empty key and an inverted interval."""

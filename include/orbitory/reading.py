@@ -136,11 +136,14 @@ def status(site: Site, source: str | None = None, *, sandbox: int = 0) -> dict[s
     ]
     problems = [*_schema_problems(schema), *_zone_problems(site, zones, chosen), *_source_problems(chosen)]
     problems += [str(problem) for problem in site.catalogue.problems]
+    unsent = (None if schema["missing"] else site.inventory.one("outbox_counts")) or {}
+    problems += _outbox_problems(unsent)
     return {
         "ok": not problems,
         "problems": problems,
         "sources": chosen,
         "catalogue": {"problems": catalogue},
+        "outbox": {"pending": unsent.get("pending", 0), "failed": unsent.get("failed", 0)},
         "sandbox": {"landlock_abi": sandbox},
         "schema": schema,
         "zones": zones,
@@ -214,6 +217,15 @@ def _zone_problems(site: Site, zones: Mapping[str, Any], sources: Mapping[str, A
     ]
     if any(told["archived"]["files"] for told in sources.values()) and not (site.settings.storage / SENTINEL).exists():
         problems.append(f"storage {site.settings.storage} has no {SENTINEL}: it looks unmounted")
+    return problems
+
+
+def _outbox_problems(unsent: Mapping[str, int]) -> list[str]:
+    problems = []
+    if unsent.get("failed"):
+        problems.append(f"{unsent['failed']} messages could not be sent: see `orbitory outbox list`")
+    if unsent.get("delayed"):
+        problems.append(f"{unsent['delayed']} messages wait for the mail server: see `orbitory outbox list`")
     return problems
 
 

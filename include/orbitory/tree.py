@@ -65,7 +65,7 @@ def _walk(root: bytes, below: bytes, skip: Collection[bytes]) -> Iterator[Entry]
 def look(root: bytes | Path, path: bytes) -> Entry | None:
     """The name as it stands now, or None when it is gone or is a folder."""
     with own_errors(f"look at {os.fsdecode(path)}"), suppress(FileNotFoundError, NotADirectoryError):
-        status = os.lstat(os.fsencode(root) + b"/" + path)
+        status = os.lstat(os.path.join(os.fsencode(root), path))  # what was registered in place has an absolute path
         if not modes.S_ISDIR(status.st_mode):
             return Entry(path, status.st_size, modes.S_ISREG(status.st_mode))
     return None

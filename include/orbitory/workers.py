@@ -15,17 +15,17 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from orbitory.definitions import Classification
 from orbitory.errors import ConfigurationError, DataError, NotReady, Transient
 from orbitory.extract import ExtractTask
-from orbitory.extract.child import ANSWER_FRAME, TASK_FRAME, allowance
+from orbitory.extract.child import ANSWER_FRAME, TASK_FRAME, allowance, unit_size
 from orbitory.extract.nursery import nursery
 from orbitory.extract.sandbox import landlock_abi
 from orbitory.model import REASONS, Extraction
@@ -96,11 +96,11 @@ class _Worker:
         while (body := self._complete()) is None:
             started = time.monotonic()
             if not self._exchange(max(0.0, limit - waited)) and waited >= limit:
-                limit = max(limit, allowance(self._seconds, _size(task)))
+                limit = max(limit, allowance(self._seconds, unit_size(task)))
                 if waited >= limit:
                     raise _Died(f"no answer within {limit:.0f} s", "timeout")
             waited += time.monotonic() - started
-        answer = _validated(*body)
+        answer = _validated(*body, task)
         if answer.unconfined:
             raise ConfigurationError(f"the process that reads foreign files cannot be confined: {answer.unconfined}")
         if answer.last_words:
@@ -150,13 +150,7 @@ class _Worker:
         return self._nursery.end(self._pid)
 
 
-def _size(task: ExtractTask) -> int:
-    with suppress(OSError):
-        return Path(os.fsdecode(task.path)).lstat().st_size
-    return 0
-
-
-def _validated(body: bytes, header: bytes) -> _Answer:
+def _validated(body: bytes, header: bytes, task: ExtractTask) -> _Answer:
     try:
         answer = _ANSWERS.validate_json(body, strict=True)
     except (ValidationError, ValueError, RecursionError) as error:
@@ -168,6 +162,11 @@ def _validated(body: bytes, header: bytes) -> _Answer:
         return answer
     if any(granule.footprint and not _FOOTPRINT.fullmatch(granule.footprint) for granule in extraction.granules):
         raise _Died("its answer holds a footprint that is none")
+    files = {0, *(member.id for member in task.members)}
+    if any(granule.file not in files for granule in extraction.granules):
+        raise _Died("its answer speaks of a file that is not of this unit")
+    if any(granule.classification not in (None, *get_args(Classification)) for granule in extraction.granules):
+        raise _Died("its answer holds a classification that there is not")
     return replace(answer, extraction=replace(extraction, header=header))
 
 

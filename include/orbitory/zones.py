@@ -100,6 +100,14 @@ def scan(folder: Path) -> Iterator[Seen]:
                 raise error
 
 
+def stat_at(folder: Path, path: bytes) -> Stat | None:
+    """What stands under a name now, links not followed; None when nothing does."""
+    try:
+        return stat_of(os.lstat(os.path.join(os.fsencode(folder), path)))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def open_beneath(folder: Path, path: bytes) -> int:
     """Open ``path`` for reading, strictly inside ``folder`` and through no link; never blocks on a FIFO.
 
@@ -189,6 +197,18 @@ def _move_across(source: Path, target: Path) -> None:
     source.unlink()
 
 
+def write_whole(target: Path, content: bytes) -> None:
+    """Put a small file in place, durably; who reads meanwhile sees the one that stood there before, or this one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with part.open("wb") as writer:
+        writer.write(content)
+        writer.flush()
+        os.fsync(writer.fileno())
+    part.replace(target)
+    sync_folder(target.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -252,9 +272,13 @@ class Storage:
             sync_folder(self.root)
 
     def digest(self, path: str) -> bytes | None:
-        """BLAKE3 of a stored file as it is on disk now; None when there is no such file."""
+        """BLAKE3 of a stored file as it is on disk now; None when there is no such file.
+
+        ``path`` is relative to storage, or absolute where an archive was registered in place.
+        """
+        root = Path("/") if path.startswith("/") else self.root
         try:
-            descriptor = open_beneath(self.root, os.fsencode(path))
+            descriptor = open_beneath(root, os.fsencode(path.lstrip("/")))
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
@@ -269,7 +293,7 @@ class Storage:
         otherwise copies, hashing the bytes written. ``careful``: always copy, and fsync file and folder.
         Raises IntegrityError when the name is taken by other bytes, OSError as the system reports it.
         """
-        target = self.root / path
+        target = self._ours(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not careful and self._may_link(source):
             try:
@@ -316,9 +340,35 @@ class Storage:
         if careful:
             sync_folder(target.parent)
 
+    def repair(self, source: int, path: str, digest: bytes, *, part: str, aside: Path) -> None:
+        """Replace a damaged or missing stored file by the open landing file ``source``, durably.
+
+        The damaged one is kept under ``aside``. Repeating it finishes what a crash cut short.
+        """
+        target = self._ours(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and self.digest(path) != digest:
+            move(target, aside)
+        if not target.exists():
+            self._copy(source, target, digest, self.root / INCOMING / part, careful=True)
+
+    def give_back(self, path: str, landing: Path) -> None:
+        """Take back a name that was placed and not committed; the bytes stay in, or return to, the landing zone."""
+        if os.path.lexists(landing):
+            self._ours(path).unlink(missing_ok=True)
+        else:
+            move(self._ours(path), landing)
+            sync_folder(landing.parent)
+
     def retire(self, path: str, folder: Path) -> None:
         """Move a stored file into ``folder``; done already when it stands there and no longer here."""
-        move(self.root / path, folder / Path(path).name)
+        move(self._ours(path), folder / Path(path).name)
+
+    def _ours(self, path: str) -> Path:
+        """The file of a relative path. What was registered in place has an absolute one and is never touched."""
+        if path.startswith("/"):
+            raise IntegrityError(f"{path} stands outside storage: it was registered in place and is not ours to change")
+        return self.root / path
 
     def discard_incoming(self, batch: int) -> None:
         """Remove what a crash left of the batch's copies; their landing files still stand."""

@@ -1,15 +1,20 @@
-"""One mail for one failed run, by the SMTP notifier, over the Connection ``orbitory_smtp``."""
+"""One message for one failed run: kept in the outbox first, then sent.
+
+At once if the mail server takes it, by the DAG `outbox` otherwise.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from airflow.sdk import BaseHook
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowFailException
 
-from orbitory import notices
+from orbitory import notices, outbox
 from orbitory.catalogue import Source
 from orbitory.errors import OrbitoryError
 from orbitory.inventory import connect
@@ -17,49 +22,67 @@ from orbitory_airflow.runtime import actor_of, inventory_uri, link_to
 
 log = logging.getLogger(__name__)
 
-#: Airflow Connection of the mail server; its extra field ``from_email`` is the sender.
-MAIL_SERVER = "orbitory_smtp"
-
 
 def send_notice(source: Source) -> Callable[[Mapping[str, Any]], None]:
-    """A callback for the task that gives a run's verdict."""
-    return partial(_send, source.name, tuple(source.notify))
+    """A callback for the task that gives a run's verdict; Airflow calls it when the verdict stands."""
+    return partial(_tell, source)
 
 
-def _send(source: str, recipients: tuple[str, ...], context: Mapping[str, Any]) -> None:
-    """Tell ``recipients``, or the postmaster where nobody is named. The run's outcome stands, mail or not."""
+def _tell(source: Source, context: Mapping[str, Any]) -> None:
+    """The task has put the message into the outbox, unless it was killed. The run's outcome stands, mail or not."""
+    from orbitory_airflow.mail import send
+
     try:
-        notice = notices.compose(_story(source, context))
-        _mail(notice, recipients or (_postmaster(),))
-    except Exception as error:  # noqa: BLE001 - a notice must never change what it reports
-        log.warning(
-            "no mail was sent about this failure (%s: %s); see Connection %s", type(error).__name__, error, MAIL_SERVER
-        )
-
-
-def _story(source: str, context: Mapping[str, Any]) -> notices.Story:
-    verdict = str(context.get("exception") or "the task that gives the verdict was killed")
-    told = {"source": source, "verdict": verdict, "link": link_to(context)}
-    try:
+        if not _kept(source, context):
+            send(_bare(source, context))
+            return
         actor = actor_of(context)
         with connect(inventory_uri(), actor=actor) as inventory:
-            return notices.story_of(inventory, actor=actor, **told)
+            if outbox.deliver(inventory, send, actor=actor).delayed:
+                log.warning("no mail was sent about this failure yet: the outbox keeps the message and tries again")
+    except Exception as error:  # noqa: BLE001 - a notice must never change what it reports
+        log.warning("no mail was sent about this failure (%s: %s)", type(error).__name__, error)
+
+
+def _kept(source: Source, context: Mapping[str, Any]) -> bool:
+    """Make sure that the outbox has the message; False when the inventory cannot be asked."""
+    actor = actor_of(context)
+    try:
+        with connect(inventory_uri(), actor=actor) as inventory:
+            outbox.tell_failure(inventory, source, actor=actor, verdict=_verdict(context), link=link_to(context))
     except OrbitoryError as error:
-        log.warning("the notice goes without figures: %s", error)
-        return notices.untold(**told)
+        log.warning("the notice goes without figures, and is not kept: %s", error)
+        return False
+    return True
 
 
-def _postmaster() -> str:
-    """The address that every mail domain must have (RFC 5321, 4.5.1): a failure is never told to nobody."""
-    sender = str(BaseHook.get_connection(MAIL_SERVER).extra_dejson.get("from_email", ""))
-    return f"postmaster@{sender.rpartition('@')[2] or 'localhost'}"
+def _verdict(context: Mapping[str, Any]) -> str:
+    return str(context.get("exception") or "the task that gives the verdict was killed")
 
 
-def _mail(notice: notices.Notice, recipients: tuple[str, ...]) -> None:
-    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+def _bare(source: Source, context: Mapping[str, Any]) -> outbox.Message:
+    """What can be said without the inventory."""
+    link = link_to(context)
+    notice = notices.compose(notices.untold(source=source.name, verdict=_verdict(context), link=link))
+    return outbox.Message(
+        id=0,
+        source=source.name,
+        recipients=tuple(source.notify),
+        subject=notice.subject,
+        text=notice.text,
+        html=notice.html,
+        attachment_name=None,
+        attachment=None,
+        created_at=datetime.now(UTC),
+    )
 
-    # Called without Airflow's rendering on purpose: subject and body hold foreign text, which must not meet Jinja.
-    SmtpNotifier(
-        smtp_conn_id=MAIL_SERVER, to=list(recipients), subject=notice.subject, html_content=notice.html
-    ).notify({})
-    log.info("told %s by mail", ", ".join(recipients))
+
+def send_due() -> None:
+    """Send what the outbox holds and is due. Fails when a message was given up: nobody else would say so."""
+    from orbitory_airflow.mail import send
+
+    with connect(inventory_uri(), actor=actor_of(get_current_context())) as inventory:
+        done = outbox.deliver(inventory, send)
+    log.info("outbox: %d sent, %d tried again later, %d given up", done.sent, done.delayed, done.failed)
+    if done.failed:
+        raise AirflowFailException(f"{done.failed} messages were given up: see `orbitory outbox list`, then `retry`")

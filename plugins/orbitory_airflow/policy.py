@@ -46,7 +46,7 @@ DEFAULTS: dict[str, Any] = {
 
 def form(source: Source, catalogue: Catalogue) -> dict[str, Param]:
     """What a data manager may choose when starting a run by hand."""
-    sensors = sorted({product_type.sensor for product_type in catalogue.types_of(source)})
+    sensors = catalogue.sensors_of(source)
     return {
         "sensors": Param(
             [],

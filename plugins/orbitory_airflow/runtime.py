@@ -108,23 +108,22 @@ def step(name: str, batch: Mapping[str, Any]) -> None:
 
 def report(source: str) -> dict[str, int]:
     """Count the run from the ledger, write its statistics and give the verdict, which is never tried again."""
-    from orbitory import ingest, notices
+    from orbitory import ingest
 
     context = get_current_context()
-    outcome = ingest.RunReport(run=None)
-    message = "dry run: nothing was changed; the log of detect says what a real run would do"
-    told = ""
-    if not context["params"]["dry_run"]:
-        with open_run() as site:
-            outcome = ingest.report(site, source)
-            message = outcome.message
-            about = {"source": source, "actor": site.actor, "verdict": message, "link": link_to(context)}
-            told = notices.compose(notices.story_of(site.inventory, **about)).text if outcome.failed else ""
-    for line in filter(None, told.splitlines()):
-        log.error("%s", line)
     # A detect that failed half-way leaves a run without batches, which the ledger alone cannot tell from a quiet one.
-    if context["ti"].xcom_pull(task_ids="detect") is None:
-        raise AirflowFailException(f"detect did not finish: its log says why; {message}")
+    found = context["ti"].xcom_pull(task_ids="detect")
+    trouble = "" if found is not None else "detect did not finish: its log says why."
+    if context["params"]["dry_run"]:
+        if trouble:
+            raise AirflowFailException(trouble)
+        log.info("dry run: nothing was changed; the log of detect says what a real run would do")
+        return {}
+    with open_run() as site:
+        outcome = ingest.report(site, source, link=link_to(context), trouble=trouble)
+    message = outcome.message
+    for line in filter(None, outcome.told.splitlines()):
+        log.error("%s", line)
     if outcome.failed:
         raise AirflowFailException(message)
     log.info("%s", message)

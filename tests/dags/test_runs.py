@@ -31,12 +31,16 @@ def tasks(run: Any) -> dict[str, list[str]]:
 
 
 def xcoms() -> list[tuple[str, str, Any]]:
-    """Task, key and value of everything that ever went through XCom."""
+    """Task, key and value of everything that ever went through XCom in an ingest."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        return [(row.task_id, row.key, row.value) for row in session.query(XComModel).all()]
+        return [
+            (row.task_id, row.key, row.value)
+            for row in session.query(XComModel).all()
+            if row.dag_id.startswith("ingest_")
+        ]
 
 
 def digest_of(world: World) -> str:

@@ -168,7 +168,7 @@ def test_a_broken_source_is_seen_and_the_others_go_on(
     idps.write_text(idps.read_text().replace("landing =", "landnig ="))
     monkeypatch.setenv("ORBITORY_CATALOGUE", str(catalogue))
     bag = bag_of(CHECKOUT / "dags")
-    assert set(bag.dags) == set(INGESTS)
+    assert set(INGESTS) <= set(bag.dags)
     assert "disabled" not in bag.dags["ingest_correlative"].tags
     assert len(bag.dags["ingest_correlative"].tasks) == 6
     disabled = bag.dags["ingest_idps"]

@@ -61,9 +61,12 @@ def test_tasks_know_the_inventory_by_its_connection_alone(stack: Stack, monkeypa
     assert "secret" not in "".join(environment.values()).replace("secrets", "")
 
 
-def test_what_runs_at_once_is_bounded_by_the_pool(stack: Stack) -> None:
+def test_what_runs_at_once_is_bounded_by_pools_of_which_backfills_have_one_of_their_own(stack: Stack) -> None:
     settings = stack.airflow.settings()
-    assert settings["AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"] == settings["AIRFLOW__CORE__PARALLELISM"]
+    slots = {name: int(pool["slots"]) for name, pool in stack.airflow.pools.items()}
+    assert settings["AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"] == str(slots["default_pool"])
+    assert sum(slots.values()) == int(settings["AIRFLOW__CORE__PARALLELISM"])
+    assert 1 <= slots["backfill"] <= slots["default_pool"] // 2
     assert settings["AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"] == "1"
     assert float(settings["AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT"]) >= 60
 

@@ -178,10 +178,14 @@ def test_a_link_in_place_of_an_archived_file_is_told(holdings: Holdings, check: 
     only(check(), "I3", "correlative/a.bin", "is a link")
 
 
+def remove(holdings: Holdings, state: str) -> None:
+    holdings.sql("UPDATE asset SET state = %s, removal = CASE %s WHEN 'deleted' THEN 'expired' END", state, state)
+
+
 def test_a_deleted_file_that_still_stands_is_told(holdings: Holdings, check: Check) -> None:
     holdings.sql("UPDATE granule SET expires_at = now() - interval '1 day'")
     for state in ("deleting", "deleted"):
-        holdings.sql("UPDATE asset SET state = %s", state)
+        remove(holdings, state)
         holdings.sql("UPDATE granule SET state = %s", state)
     only(check(), "I3", "correlative/a.bin", "no row for it")
 
@@ -225,7 +229,7 @@ def test_a_landing_name_given_up_in_mid_work_is_told(holdings: Holdings, check: 
 @pytest.mark.parametrize("state", ["deleting", "deleted"])
 def test_a_deletion_without_reason_is_told(holdings: Holdings, check: Check, state: str) -> None:
     holdings.stored("a.bin").unlink()
-    holdings.sql("UPDATE asset SET state = %s", state)
+    remove(holdings, state)
     holdings.sql("UPDATE granule SET state = %s, expires_at = now() + interval '1 day'", state)
     found = check()
     assert {v.invariant for v in found} == {"I7"} and len(found) == 2, found
@@ -238,7 +242,7 @@ def test_an_expired_or_replaced_granule_may_go(holdings: Holdings, check: Check)
         "UPDATE granule o SET superseded_by = n.id FROM granule n WHERE o.version_rank = 0 AND n.version_rank = 1"
     )
     holdings.stored("a.bin").unlink()
-    holdings.sql("UPDATE asset SET state = 'deleted' WHERE path LIKE '%%a.bin'")
+    holdings.sql("UPDATE asset SET state = 'deleted', removal = 'replaced' WHERE path LIKE '%%a.bin'")
     holdings.sql("UPDATE granule SET state = 'deleted' WHERE version_rank = 0")
     assert check() == []
 
@@ -247,7 +251,7 @@ def test_an_intent_that_was_taken_back_is_no_deletion(holdings: Holdings, check:
     holdings.sql(
         "INSERT INTO asset (path, role, state, kind, size, digest) VALUES ('x', 'data', 'stored', 'opaque', 1, 'd')"
     )
-    holdings.sql("UPDATE asset SET state = 'deleted' WHERE path = 'x'")
+    holdings.sql("UPDATE asset SET state = 'deleted', removal = 'withdrawn' WHERE path = 'x'")
     assert check() == []
 
 

@@ -496,6 +496,6 @@ def test_every_verb_that_reports_knows_json() -> None:
                 yield from leaves(child, f"{name} {inner}".strip())
 
     verbs = dict(leaves(parser(), ""))
-    assert len(verbs) == 13
+    assert {"ingest", "quarantine redrive", "catalogue check"} <= set(verbs)
     for name, verb in verbs.items():
         assert any("--json" in action.option_strings for action in verb._actions), name

@@ -325,6 +325,29 @@ def test_products_behind_an_external_link_are_not_read(tmp_path: Path) -> None:
     assert fate(read(tmp_path / NAME)) == "metadata"
 
 
+@pytest.mark.req("N14")
+@pytest.mark.parametrize("checksummed", [False, True])
+@pytest.mark.parametrize("kind", ["raw", "virtual", "link"])
+def test_a_granule_that_shows_other_files_is_refused_or_noted_whoever_vouches_for_it(
+    tmp_path: Path, kind: str, checksummed: bool
+) -> None:
+    path = write(tmp_path / NAME, [granule_attributes(0)])
+    with h5py.File(path, "a") as file:
+        if kind == "raw":
+            file.create_dataset("All_Data/x", shape=(8,), dtype="u1", external=[("/etc/passwd", 0, 8)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape=(1,), dtype="i8")
+            layout[:] = h5py.VirtualSource("other.h5", "x", shape=(1,))
+            file.create_virtual_dataset("All_Data/x", layout)
+        else:
+            file["All_Data/x"] = h5py.ExternalLink("/etc/passwd", "/x")
+    result = read(path, checksummed=checksummed)
+    if kind == "link":
+        assert fate(result) == "archived" and "external_link" in codes(result)
+    else:
+        assert fate(result) == "policy"
+
+
 def test_without_a_checksum_the_data_themselves_are_read(tmp_path: Path) -> None:
     path = tmp_path / NAME
     write(path, [granule_attributes(0)])

@@ -13,47 +13,25 @@ from pathlib import Path
 import pytest
 
 from cloning import Clone
+from ingesting import Truth, agree, check, digest_of, ledger
 from orbitory.catalogue import load
-from orbitory.digest import digest
 from orbitory.ingest import Selection
-from orbitory.ingest.report import RunReport
 from orbitory.ingest.run import ingest
 from orbitory.inventory import connect
 from orbitory.settings import Settings
 from orbitory.simulate import simulate
-from orbitory.site import open_site
-from orbitory.zones import display
 
-Deliver = Callable[..., list[dict[str, object]]]
-FATES = ("archived", "duplicate", "conflict", "rejected", "waiting")
+Deliver = Callable[..., Truth]
 
 
 @pytest.fixture
 def deliver(settings: Settings) -> Deliver:
     """Write a simulated delivery straight into the landing folder of its source."""
 
-    def write(source: str, files: int = 40, seed: int = 1, faults: str | None = None) -> list[dict[str, object]]:
+    def write(source: str, files: int = 40, seed: int = 1, faults: str | None = None) -> Truth:
         return simulate(load(settings.catalogue), source, files, seed, faults, settings.landing / source)
 
     return write
-
-
-def ledger(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Newest state and reason of every file ever seen, by name."""
-    with connect(settings.database, actor="test") as inventory:
-        rows = inventory.all("ledger_dump")
-    return {row["name"]: (row["state"], row["reason"] or "") for row in rows}
-
-
-def digest_of(settings: Settings) -> str:
-    with open_site(actor="test", settings=settings) as site:
-        return digest(site.inventory, site.storage).digest
-
-
-def check(report: RunReport) -> RunReport:
-    counts = report.as_dict()
-    assert counts["detected"] == sum(int(counts[fate] or 0) for fate in FATES)
-    return report
 
 
 @pytest.mark.req("W3", "G25")
@@ -63,17 +41,7 @@ def test_every_file_of_a_delivery_with_every_fault_meets_its_fate(
 ) -> None:
     truth = deliver(source, 60, faults="all")
     report = check(ingest(settings, source))
-    found = ledger(settings)
-    expected = {display(os.fsencode(str(row["name"]))): (row["fate"], row["reason"]) for row in truth}
-    differ = {
-        name: (fate, found.get(name))
-        for name, fate in expected.items()
-        if found.get(name, ("", ""))[0] != fate[0] or (fate[0] in ("rejected", "waiting") and found[name] != fate)
-    }
-    assert not differ
-    assert report.detected == len(truth)
-    for fate in FATES:
-        assert getattr(report, fate) == sum(row["fate"] == fate for row in truth), fate
+    agree(settings, truth, report)
 
 
 @pytest.mark.req("W7")

@@ -134,17 +134,24 @@ def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
     assert report.detected == report.archived == 1
 
 
-def test_a_duplicate_stays_when_the_stored_copy_is_damaged(settings: Settings) -> None:
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_a_duplicate_repairs_a_damaged_or_missing_stored_copy(settings: Settings, damage: str) -> None:
     land(settings, "a.txt")
     do(settings, begin(settings), *STEPS)
     verdict(settings)
     stored = next(path for path in settings.storage.rglob("a.txt"))
-    stored.chmod(0o644)
-    stored.write_bytes(b"A.txt")
+    if damage == "missing":
+        stored.unlink()
+    else:
+        stored.chmod(0o644)
+        stored.write_bytes(b"A.txt")
     landing = land(settings, "a.txt")
-    with pytest.raises(IntegrityError, match="missing or damaged"):
-        do(settings, begin(settings, "dag/run2"), *STEPS, actor="dag/run2")
-    assert (landing / "a.txt").read_bytes() == b"a.txt"
+    do(settings, begin(settings, "dag/run2"), *STEPS, actor="dag/run2")
+    assert stored.read_bytes() == b"a.txt"
+    assert not (landing / "a.txt").exists()
+    assert states(settings) == {"a.txt": "duplicate"}
+    damaged = [path.read_bytes() for path in (settings.trash / "damaged").rglob("*a.txt")]
+    assert damaged == ([b"A.txt"] if damage == "changed" else []), "what was damaged is kept aside"
 
 
 def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Settings) -> None:

@@ -79,7 +79,7 @@ def test_the_log_of_the_report_says_what_failed_and_why(
     run = faulty["idps"]
     page.goto(f"{stage.api.page_of(run.dag_id, run.run_id)}/tasks/report")
     # The viewer holds only the lines in sight, and where it scrolls to is its own affair: any explained file will do.
-    expect(page.get_by_text(re.compile(r"\((verify|extract|store)\): ")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\s(verify|extract|store)\s+\w")).first).to_be_visible()
     picture(page, "report-log.png", tmp_path)
 
 

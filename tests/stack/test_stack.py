@@ -25,11 +25,13 @@ def processes_of(pid: int) -> int:
 
 @pytest.mark.req("W1")
 def test_airflow_reads_every_dag_without_error(stage: Stage) -> None:
-    for source in ("idps", "correlative"):
-        stage.api.await_dag(f"ingest_{source}")
+    ingests = {f"ingest_{source}" for source in ("idps", "correlative", "nga", "maxar", "upload")}
+    others = {"outbox", "quarantine_redrive", "reprocess"}
+    for dag_id in ingests | others:
+        stage.api.await_dag(dag_id)
     assert stage.api.call("GET", "/api/v2/importErrors")["import_errors"] == []
     dags = {dag["dag_id"]: dag for dag in stage.api.call("GET", "/api/v2/dags?exclude_stale=true")["dags"]}
-    assert set(dags) == {"ingest_idps", "ingest_correlative"}
+    assert set(dags) == ingests | others
     assert stage.api.call("GET", "/api/v2/plugins")["plugins"] == [] or all(
         "orbitory" not in plugin["name"] for plugin in stage.api.call("GET", "/api/v2/plugins")["plugins"]
     )

@@ -6,29 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orbitory.ingest.batches import LEAST_FILES, MOST_BATCHES, Bounds, cut
-from orbitory.ingest.units import Candidate, Unit
+from orbitory.ingest.units import Candidate, Part, Unit
 from orbitory.model import Identity, Stat, State
 
 T = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def unit(name: str, sensor: str = "VIIRS", start: int | None = None, seconds: int = 85, size: int = 10) -> Unit:
+def unit(
+    name: str, sensor: str = "VIIRS", start: int | None = None, seconds: int = 85, size: int = 10, key: str = ""
+) -> Unit:
     begin = T + timedelta(seconds=start) if start is not None else None
-    return Unit(
-        main=Candidate(
-            path=name.encode(), name=name, stat=Stat(1, 1, size, 0, 0), regular=True, age=99, waited=0, unchanged=0
-        ),
-        role="data",
-        state=State.DETECTED,
-        identity=Identity(
-            form="idps",
-            product_type="viirs_sdr",
-            products=("SVM01",),
-            sensor=sensor,
-            sensing_start=begin,
-            sensing_end=begin + timedelta(seconds=seconds) if begin else None,
-        ),
+    file = Candidate(
+        path=name.encode(), name=name, stat=Stat(1, 1, size, 0, 0), regular=True, age=99, waited=0, unchanged=0
     )
+    identity = Identity(
+        form="idps",
+        product_type="viirs_sdr",
+        products=("SVM01",),
+        sensor=sensor,
+        sensing_start=begin,
+        sensing_end=begin + timedelta(seconds=seconds) if begin else None,
+        unit=key,
+    )
+    return Unit(parts=[Part(file=file, role="data", identity=identity)], state=State.DETECTED)
 
 
 def names(slices: list) -> list[list[str]]:
@@ -97,3 +97,11 @@ def test_every_unit_is_in_exactly_one_batch_and_overlaps_are_never_cut(
                 and two.span[0] < one.span[1]
             ):
                 assert placed[one.main.name] == placed[two.main.name]
+
+
+def test_copies_of_one_scene_go_to_one_batch_whatever_their_names_tell() -> None:
+    one = unit("a", sensor="WV02", start=100, seconds=0, key="scene")
+    other = unit("b", sensor="strip", start=101, seconds=0, key="scene")
+    between = unit("c", sensor="WV02", start=100, seconds=0)
+    slices = cut([one, other, between, unit("d", sensor="WV02", start=5)], Bounds(files=1, bytes=10**9))
+    assert [sorted(each.main.name for each in part.units) for part in slices] == [["a", "b", "c"], ["d"]]

@@ -16,6 +16,7 @@ from orbitory.errors import ConfigurationError
 from orbitory.settings import CHECKOUT
 
 SHIPPED = CHECKOUT / "include" / "catalogue"
+SOURCES = {"correlative", "idps", "maxar", "nga", "upload"}
 
 
 @pytest.fixture
@@ -41,10 +42,10 @@ def ids(catalogue: Catalogue, source: str) -> set[str]:
 
 
 @pytest.mark.req("G25")
-def test_the_shipped_catalogue_has_no_problem_and_both_sources() -> None:
+def test_the_shipped_catalogue_has_no_problem_and_all_sources() -> None:
     catalogue = load(SHIPPED)
     assert catalogue.problems == ()
-    assert set(catalogue.sources) == {"idps", "correlative"}
+    assert set(catalogue.sources) == SOURCES
     idps, correlative = catalogue.source("idps"), catalogue.source("correlative")
     assert (idps.grammar, idps.extractor, idps.duplicates, idps.late) == ("idps", "jpss", "version", "archive")
     assert (correlative.grammar, correlative.extractor, correlative.duplicates) == ("any", "generic", "error")
@@ -62,6 +63,67 @@ def test_every_jpss_instrument_and_every_viirs_band_is_known() -> None:
     for product_id, collection in collections.items():
         found = catalogue.find_product(idps, product_id)
         assert found is not None and found.ids[product_id] == collection
+
+
+SATELLITES = {"GE01", "IK01", "OV03", "QB02", *(f"WV0{n}" for n in range(1, 5)), *(f"LG0{n}" for n in range(1, 7))}
+
+
+@pytest.mark.req("N15")
+@pytest.mark.parametrize("name", ["nga", "maxar"])
+def test_every_satellite_of_strips_is_a_partition_and_names_that_tell_none_have_one_too(name: str) -> None:
+    catalogue = load(SHIPPED)
+    assert set(catalogue.sensors_of(catalogue.source(name))) == {*SATELLITES, "strip"}
+    assert all({*kind.sensors} == SATELLITES for kind in catalogue.types_of(catalogue.source(name)))
+
+
+@pytest.mark.req("G20")
+@pytest.mark.parametrize("name", ["nga", "maxar"])
+def test_strips_are_licensed_and_need_their_metadata(name: str) -> None:
+    catalogue = load(SHIPPED)
+    source = catalogue.source(name)
+    assert {catalogue.classification(source, kind) for kind in catalogue.types_of(source)} == {"licensed"}
+    assert source.completeness.needs == (("data",), ("metadata", "bundle"))
+    assert (source.landing, source.extractor, source.duplicates) == (name, "strip", "version")
+
+
+def test_strips_are_found_by_the_letter_of_their_code(folder: Path) -> None:
+    catalogue = load(folder)
+    nga = catalogue.source("nga")
+    found = {
+        code: catalogue.find_product(nga, code) for code in ("P1BS", "M3DM", "X2AS", "P1B", "PAN1", "Q1BS", "P1BSX")
+    }
+    names = {code: kind.name for code, kind in found.items() if kind}
+    assert names == {"P1BS": "strip_pan", "M3DM": "strip_msi", "X2AS": "strip_other"}
+    assert catalogue.find_product(catalogue.source("idps"), "P1BS") is None
+
+
+def test_a_letter_belongs_to_one_product_type_of_a_source(folder: Path) -> None:
+    edit(folder / "products" / "strip_msi.toml", '["M"]', '["M", "P"]')
+    catalogue = load(folder)
+    assert {each.message for each in catalogue.problems} == {"letter P stands in both strip_pan and strip_msi"}
+    assert set(catalogue.sources) == SOURCES - {"maxar", "nga"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('["M"]', '["m"]', "letters"),
+        ('["M"]', '["M", "M"]', "letters"),
+        ('["M"]', '"M"', "letters"),
+        ('"GE01", ', '"GE 01", ', "sensors"),
+        ('"GE01", ', '"GE01", "GE01", ', "sensors"),
+    ],
+)
+def test_a_wrong_letter_or_sensor_is_told(folder: Path, old: str, new: str, key: str) -> None:
+    edit(folder / "products" / "strip_msi.toml", old, new)
+    problem = only_problem(folder)
+    assert (problem.file, problem.key, set(problem.disables)) == ("products/strip_msi.toml", key, {"nga", "maxar"})
+
+
+@pytest.mark.parametrize("needs", ['["data"]', '[["image"]]', '"data"'])
+def test_a_wrong_need_is_told(folder: Path, needs: str) -> None:
+    edit(folder / "sources" / "nga.toml", '[["data"], ["metadata", "bundle"]]', needs)
+    assert only_problem(folder).key == "completeness.needs"
 
 
 def test_a_product_is_found_only_at_sources_that_list_it() -> None:
@@ -111,7 +173,7 @@ def test_a_typo_is_told_with_line_key_and_the_word_that_was_meant(folder: Path) 
 def test_a_broken_file_disables_its_source_and_no_other(folder: Path) -> None:
     edit(folder / "sources" / "idps.toml", "grace_hours", "grace_hour")
     catalogue = load(folder)
-    assert set(catalogue.sources) == {"correlative"}
+    assert set(catalogue.sources) == SOURCES - {"idps"}
     assert [(each.key, each.disables) for each in catalogue.problems] == [("completeness.grace_hour", ("idps",))]
     with pytest.raises(
         ConfigurationError, match=r"source 'idps' is disabled: sources/idps\.toml, completeness\.grace_h"
@@ -122,7 +184,7 @@ def test_a_broken_file_disables_its_source_and_no_other(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "key", "message", "hint"),
     [
-        ('grammar = "idps"', 'grammar = "idsp"', "grammar", "expected 'idps' or 'any', got 'idsp'", "'idps'?"),
+        ('grammar = "idps"', 'grammar = "idsp"', "grammar", "'upload' or 'any', got 'idsp'", "'idps'?"),
         ('late = "archive"', "late = true", "late", "expected 'archive' or 'skip', got True", ""),
         ('classification = "unrestricted"', 'classification = "open"', "classification", "got 'open'", ""),
         ("keep_days = 0", 'keep_days = "7"', "keep_days", "expected a whole number, got '7'", ""),
@@ -180,7 +242,7 @@ def test_a_file_that_is_not_text_or_cannot_be_read_disables_only_itself(folder: 
         ("sources/idps.toml", ("idps",)),
         ("sources/ghost.toml", ("ghost",)),
     }
-    assert set(catalogue.sources) == {"correlative"}
+    assert set(catalogue.sources) == SOURCES - {"idps"}
 
 
 def test_a_broken_product_file_disables_the_sources_that_list_it(folder: Path) -> None:
@@ -196,13 +258,13 @@ def test_a_broken_product_file_that_nobody_lists_is_told_and_harms_nobody(folder
     (folder / "products" / "spare.toml").write_text('name = "spare"\n')
     catalogue = load(folder)
     assert {each.file for each in catalogue.problems} == {"products/spare.toml"}
-    assert set(catalogue.sources) == {"idps", "correlative"}
+    assert set(catalogue.sources) == SOURCES
 
 
 def test_two_sources_may_not_share_a_landing_folder(folder: Path) -> None:
     edit(folder / "sources" / "correlative.toml", 'landing = "correlative"', 'landing = "IDPS"')
     catalogue = load(folder)
-    assert catalogue.sources == {}
+    assert set(catalogue.sources) == SOURCES - {"correlative", "idps"}
     assert [each.message for each in catalogue.problems] == ["correlative, idps share one landing folder"] * 2
 
 
@@ -221,7 +283,7 @@ def test_grammar_any_takes_one_product_type(folder: Path) -> None:
 def test_an_unknown_source_or_type_is_answered_with_what_there_is() -> None:
     catalogue = load(SHIPPED)
     with pytest.raises(
-        ConfigurationError, match=r"no source 'ipds'; the catalogue has correlative, idps\. did you mean 'idps'"
+        ConfigurationError, match=r"no source 'ipds'; the catalogue has correlative, idps, .*\. did you mean 'idps'"
     ):
         catalogue.source("ipds")
     with pytest.raises(ConfigurationError, match=r"no product type 'viirs_sd'; did you mean 'viirs_sdr'"):

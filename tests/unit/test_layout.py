@@ -50,12 +50,27 @@ def test_a_file_without_time_is_undated() -> None:
     assert storage_path(IDPS, "x.h5", ANYTHING, None, "hdf5") == "idps/undated/x.h5"
 
 
+def test_a_part_that_the_name_does_not_tell_is_left_out() -> None:
+    identity = identify(PACKED, IDPS, CATALOGUE)
+    source = with_template("{sensor}/{level}/{strip}/{name}")
+    assert storage_path(source, PACKED, identity, None, "hdf5") == f"VIIRS/{PACKED}"
+
+
+def test_a_strip_stands_under_its_sensor_level_and_strip_else_its_order() -> None:
+    nga, source = CATALOGUE.source("nga"), with_template("{sensor}/{level}/{strip}/{name}")
+    vendor = "09DEC06145817-P1BS-052869840050_01_P002.NTF"
+    renamed = f"WV02_20091206145817_1030010002BB6200_{vendor}"
+    strips = {renamed: "WV02/1B/WV02_1030010002BB6200_P1BS_052869840050_01", vendor: "strip/1B/052869840050_01"}
+    for name, place in strips.items():
+        assert storage_path(source, name, identify(name, nga, CATALOGUE), None, "nitf") == f"{place}/{name}"
+
+
 def test_every_variable_that_a_template_may_name_is_filled() -> None:
     identity = identify(PACKED, IDPS, CATALOGUE)
     template = "/".join(f"{{{name}}}" for name in STORAGE_VARIABLES)
     start = datetime(2013, 2, 3, tzinfo=UTC)
     assert storage_path(with_template(template), f"in/{PACKED}", identity, start, "hdf5") == (
-        f"correlative/NPP/GMODO-SVM01/2013/034/02/03/hdf5/in/{PACKED}"
+        f"correlative/NPP/VIIRS/GMODO-SVM01/2013/034/02/03/hdf5/in/{PACKED}"
     )
 
 

@@ -170,6 +170,14 @@ def test_a_name_alone_is_told_by_the_source_whose_grammar_fits() -> None:
     assert (source, identity.product_type) == ("idps", "viirs_sdr")
 
 
+def test_grammars_that_take_every_name_are_not_asked_about_a_name_alone() -> None:
+    takes_all = {source.name for source in CATALOGUE.sources.values() if source.grammar in ("any", "upload")}
+    assert takes_all == {"correlative", "upload"}
+    with pytest.raises(DataError, match=r"^unrecognised: idps: .*; maxar: .*; nga: ") as caught:
+        identify_any("ozone.csv", CATALOGUE)
+    assert not any(f"{name}: " in caught.value.detail for name in takes_all)
+
+
 def test_a_name_that_fits_no_grammar_is_not_taken_for_correlative() -> None:
     with pytest.raises(DataError, match=r"^unrecognised: idps: not an IDPS name: expected the ending \.h5"):
         identify_any("ozone.csv", CATALOGUE)

@@ -176,7 +176,7 @@ def test_complete_files_look_old_and_waiting_ones_new(faulty) -> None:
             assert 80_000 < age < 90_000
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", [*SOURCES, "nga", "maxar", "upload"])
 def test_the_same_arguments_give_the_same_bytes_in_another_process(
     source: str, catalogue: Catalogue, tmp_path: Path
 ) -> None:

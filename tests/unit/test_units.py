@@ -75,12 +75,14 @@ def test_a_file_from_the_future_is_complete_when_it_has_not_changed_for_long_eno
 def test_a_young_file_with_its_announced_checksum_is_complete() -> None:
     units = decide(file("a.txt", age=1), file("a.txt.sha256"), contents={"a.txt.sha256": SHA})
     assert fate(units["a.txt"]) == COMPLETE
-    assert units["a.txt"].announced == [{"algorithm": "sha256", "value": SHA, "size": None, "origin": "a.txt.sha256"}]
+    assert units["a.txt"].lead.announced == [
+        {"algorithm": "sha256", "value": SHA, "size": None, "origin": "a.txt.sha256"}
+    ]
 
 
 def test_sidecars_belong_to_their_data_file() -> None:
     units = decide(file("a.txt"), file("a.txt.sha256"), contents={"a.txt.sha256": SHA})
-    assert [each.name for each in units["a.txt"].sidecars] == ["a.txt.sha256"]
+    assert [each.name for each in units["a.txt"].lead.sidecars] == ["a.txt.sha256"]
     assert list(units) == ["a.txt"]
 
 
@@ -114,8 +116,8 @@ class TestManifests:
     def test_a_manifest_announces_the_files_of_its_folder(self) -> None:
         units = decide(file("day/MD5SUMS"), file("day/a.txt", age=1), file("day/b.txt"), contents=self.contents)
         assert all(fate(unit) == COMPLETE for unit in units.values())
-        assert units["day/a.txt"].announced[0]["origin"] == "MD5SUMS"
-        assert units["day/MD5SUMS"].role == "manifest"
+        assert units["day/a.txt"].lead.announced[0]["origin"] == "MD5SUMS"
+        assert units["day/MD5SUMS"].lead.role == "manifest"
 
     def test_it_waits_until_every_file_it_names_was_seen(self) -> None:
         units = decide(file("day/MD5SUMS"), file("day/a.txt"), contents=self.contents)
@@ -127,7 +129,7 @@ class TestManifests:
     def test_it_says_nothing_while_it_is_still_written(self) -> None:
         units = decide(file("day/MD5SUMS", age=1), file("day/a.txt"), contents=self.contents)
         assert fate(units["day/MD5SUMS"]) == (State.WAITING, "young")
-        assert units["day/a.txt"].announced == []
+        assert units["day/a.txt"].lead.announced == []
 
 
 def test_what_is_not_a_regular_file_is_never_read() -> None:
@@ -145,3 +147,48 @@ def test_a_good_name_tells_sensor_and_sensing_time() -> None:
     assert unit.sensor == "VIIRS"
     assert unit.span is not None
     assert f"{unit.span[0]:%Y%m%dT%H%M%S.%f}" == "20131114T001030.300000"
+
+
+NGA = CATALOGUE.source("nga")
+
+
+class TestStrips:
+    name = "WV01_20091004222215_1020010009B33500_09OCT04222215-P1BS-052532098020_01_P019"
+
+    @pytest.mark.req("N14")
+    def test_image_metadata_and_bundle_of_one_folder_are_one_unit_led_by_the_image(self) -> None:
+        files = [file(f"a/{self.name}.{ending}") for ending in ("xml", "tar", "tif", "ntf")]
+        (unit,) = decide(*files, source=NGA).values()
+        assert [part.role for part in unit.parts] == ["data", "bundle", "sibling", "metadata"]
+        assert unit.main.name.endswith(".ntf")
+        assert fate(unit) == COMPLETE
+
+    def test_the_same_scene_in_another_folder_is_another_unit(self) -> None:
+        files = [file(f"{folder}/{self.name}.{ending}") for folder in "ab" for ending in ("ntf", "xml")]
+        assert [unit.files for unit in decide(*files, source=NGA).values()] == [2, 2]
+
+    @pytest.mark.req("N4")
+    def test_an_image_without_metadata_and_a_bundle_without_image_wait_then_are_incomplete(self) -> None:
+        for ending in ("ntf", "tar"):
+            name = f"{self.name}.{ending}"
+            assert fate(decide(file(name), source=NGA)[name]) == (State.WAITING, "set")
+            late = decide(file(name, waited=1000 * HOUR), source=NGA)[name]
+            assert fate(late) == (State.DETECTED, "incomplete")
+
+    @pytest.mark.req("N4")
+    def test_metadata_of_the_strip_serve_all_its_tiles(self) -> None:
+        tile = "WV02_20100423190859_1030010005C7AF00_10APR23190859-M2AS_{}-052462689010_01_P001.tif"
+        strip = "WV02_20100423190859_1030010005C7AF00_10APR23190859-M2AS-052462689010_01_P001.xml"
+        (unit,) = decide(file(tile.format("R1C2")), file(strip), file(tile.format("R1C1")), source=NGA).values()
+        assert [part.role for part in unit.parts] == ["data", "data", "metadata"]
+        assert "R1C1" in unit.main.name
+
+    def test_a_young_member_keeps_the_whole_unit_waiting(self) -> None:
+        units = decide(file(f"{self.name}.ntf"), file(f"{self.name}.xml", age=1), source=NGA)
+        assert [fate(unit) for unit in units.values()] == [(State.WAITING, "young")]
+
+    def test_each_file_of_a_unit_may_have_a_checksum_of_its_own(self) -> None:
+        files = [file(f"{self.name}.ntf"), file(f"{self.name}.tar"), file(f"{self.name}.tar.md5")]
+        (unit,) = decide(*files, contents={f"{self.name}.tar.md5": MD5}, source=NGA).values()
+        assert [(part.role, len(part.announced)) for part in unit.parts] == [("data", 0), ("bundle", 1)]
+        assert unit.files == 3

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from orbitory import __version__
-from orbitory.cli import checking, ingesting, looking, quarantining
+from orbitory.cli import checking, counting, ingesting, looking, posting, quarantining, reprocessing, uploading
 from orbitory.cli.output import follow_log, redact, say
 from orbitory.errors import ConfigurationError, DataError, IntegrityError, NotReady, Transient
 
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="orbitory", description="An archive for Earth-observation missions.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"orbitory {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for group in (ingesting, looking, quarantining, checking):
+    for group in (ingesting, uploading, looking, counting, quarantining, reprocessing, posting, checking):
         group.add(verbs)
     return top
 

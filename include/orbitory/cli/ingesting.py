@@ -6,10 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orbitory.cli import deployment
 from orbitory.cli.output import amount, listed, say, write_json, write_lines, write_pairs
+
+if TYPE_CHECKING:
+    from orbitory.ingest.report import RunReport
 
 
 def add(verbs: deployment.Verbs[Any]) -> None:
@@ -44,6 +47,18 @@ def add(verbs: deployment.Verbs[Any]) -> None:
     ingest.add_argument("--verbose", "-v", action="store_true", help="tell about every batch")
     deployment.add_json(ingest)
     ingest.set_defaults(run=_ingest)
+
+    register = verbs.add_parser(
+        "register",
+        help="give an archive that already stands on disk its rows; no file is moved, renamed or deleted",
+        description="A killed registration is taken up where it stopped. What is rejected stays and is told.",
+    )
+    register.add_argument("path", metavar="PATH", type=Path, help="folder below which the archive stands")
+    register.add_argument("--source", required=True, metavar="S", help="whose grammar and extractor read it")
+    register.add_argument("--workers", type=deployment.number(256), metavar="N", help="processes; 1 is serial")
+    register.add_argument("--verbose", "-v", action="store_true", help="tell about every batch")
+    deployment.add_json(register)
+    register.set_defaults(run=_register)
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -98,7 +113,23 @@ def _ingest(options: argparse.Namespace) -> int:
         limit=options.limit,
         dry_run=options.dry_run,
     )
-    result = ingest(settings, options.source, selection, _tell_progress if sys.stderr.isatty() else None)
+    return _tell(ingest(settings, options.source, selection, _tell_progress if sys.stderr.isatty() else None), options)
+
+
+def _register(options: argparse.Namespace) -> int:
+    from orbitory.register import register
+    from orbitory.settings import Settings
+
+    settings = Settings.from_environment()
+    with deployment.inventory():
+        pass
+    progress = _tell_files if sys.stderr.isatty() else None
+    return _tell(
+        register(settings, options.source, options.path, options.workers or settings.workers, progress), options
+    )
+
+
+def _tell(result: RunReport, options: argparse.Namespace) -> int:
     for problem in result.problems:
         say(problem)
     if options.json:
@@ -107,6 +138,11 @@ def _ingest(options: argparse.Namespace) -> int:
         told = result.as_dict()
         write_pairs({name: "" if value is None else value for name, value in told.items()})
     return 1 if result.rejected or result.conflict or result.failed else 0
+
+
+def _tell_files(looked: int) -> None:
+    sys.stderr.write(f"\rorbitory: {looked} files looked at")
+    sys.stderr.flush()
 
 
 def _tell_progress(done: int, batches: int) -> None:

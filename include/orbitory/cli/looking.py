@@ -116,7 +116,9 @@ def _identified(argument: str, catalogue: Catalogue) -> dict[str, Any]:
 
     name = deployment.name_of(argument)
     try:
-        source, identity = identify_any(name.rpartition("/")[2], catalogue)
+        # Some files are called alike everywhere, and only their folders tell what they are.
+        parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+        source, identity = identify_any("/".join(parts), catalogue)
     except DataError as error:
         return {"name": name, "form": "unrecognised", "code": error.code, "reason": error.detail}
     return {"name": name, "source": source, **asdict(identity)}

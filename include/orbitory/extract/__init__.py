@@ -19,12 +19,38 @@ from orbitory.errors import DataError, NotReady, Transient
 from orbitory.extract.container import HEAD_BYTES, quick_check, sniff
 from orbitory.model import Extraction, Finding, GranuleFacts, Identity, Level, Stat
 
-__all__ = ["EXTRACTORS", "HEAD_BYTES", "ExtractTask", "Extractor", "OpenFile", "open_file", "quick_check", "sniff"]
+__all__ = [
+    "EXTRACTORS",
+    "HEAD_BYTES",
+    "ExtractTask",
+    "Extractor",
+    "Member",
+    "OpenFile",
+    "open_file",
+    "quick_check",
+    "sniff",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One more file of the unit: another image of the strip, metadata, a bundle, …"""
+
+    id: int
+    #: Absolute, as the file system holds it.
+    path: bytes
+    #: Readable name relative to the landing folder.
+    name: str
+    identity: Identity
+    #: An announced checksum vouches for its bytes.
+    checksummed: bool = False
+    #: The file that was verified; NotReady if another one stands there now.
+    stat: Stat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractTask:
-    """One file to read."""
+    """One file to read, with the others of its unit."""
 
     id: int
     #: Absolute, as the file system holds it.
@@ -41,6 +67,8 @@ class ExtractTask:
     checksummed: bool = False
     #: The file that was verified; NotReady if another one stands there now.
     stat: Stat | None = None
+    #: Checksum sidecars are not among them.
+    members: tuple[Member, ...] = ()
 
 
 class Extractor(Protocol):
@@ -51,7 +79,12 @@ class Extractor(Protocol):
 
 
 #: Extractor → module that holds its ``extract`` function.
-EXTRACTORS: dict[str, str] = {"jpss": "orbitory.extract.jpss", "generic": "orbitory.extract.generic"}
+EXTRACTORS: dict[str, str] = {
+    "jpss": "orbitory.extract.jpss",
+    "generic": "orbitory.extract.generic",
+    "strip": "orbitory.extract.strip",
+    "upload": "orbitory.extract.upload",
+}
 
 
 def load(name: str) -> Extractor:
@@ -71,7 +104,7 @@ class OpenFile:
 
 
 @contextmanager
-def open_file(task: ExtractTask) -> Iterator[OpenFile]:
+def open_file(task: ExtractTask | Member) -> Iterator[OpenFile]:
     """Open without following a link or waiting for a FIFO; refuse anything but the expected regular file."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     try:

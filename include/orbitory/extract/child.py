@@ -19,6 +19,7 @@ import sys
 import sysconfig
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,19 +98,25 @@ def _work(
 
 
 def _allow_seconds(seconds: float, task: ExtractTask) -> None:
-    """CPU seconds that this file may use, on top of what the process has used; SIGXCPU ends it."""
-    try:
-        size = os.stat(task.path, follow_symlinks=False).st_size
-    except OSError:
-        size = 0
+    """CPU seconds that this unit may use, on top of what the process has used; SIGXCPU ends it."""
+    size = unit_size(task)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(
         resource.RLIMIT_CPU, (int(time.process_time() + _CPU_SHARE * allowance(seconds, size)) + 1, hard)
     )
 
 
+def unit_size(task: ExtractTask) -> int:
+    """Bytes of the file and of those that are read with it, as far as they are still there."""
+    size = 0
+    for path in (task.path, *(member.path for member in task.members)):
+        with suppress(OSError):
+            size += os.stat(path, follow_symlinks=False).st_size
+    return size
+
+
 def allowance(seconds: float, size: int) -> float:
-    """Seconds for a file of ``size`` bytes: ``seconds``, and as much again for each GB."""
+    """Seconds for a unit of ``size`` bytes: ``seconds``, and as much again for each GB."""
     return seconds * (1 + size / 1e9)
 
 

@@ -26,13 +26,20 @@ def outline(image: Any) -> Footprint | None:
         points, crs = image.gcps
         if points and crs is not None:
             return _by_points(image, points, crs)
-        if image.rpcs is not None:
+        if by_polynomials(image):
             return _by_polynomials(image)
     except UnusableRing:
         raise
     except (*FAULTS, CPLE_BaseError) as error:
         raise UnusableRing(f"its georeference cannot be used: {error}") from error
     return None
+
+
+def by_polynomials(image: Any) -> bool:
+    """Whether only rational polynomials tell where it lies: about, for they need the ground's height."""
+    points, crs = image.gcps
+    placed = (image.crs is not None and not image.transform.is_identity) or (points and crs is not None)
+    return not placed and image.rpcs is not None
 
 
 def _edge(width: int, height: int) -> tuple[list[float], list[float]]:
@@ -78,7 +85,7 @@ def _by_polynomials(image: Any) -> Footprint:
     columns, rows = _edge(image.width, image.height)
     with RPCTransformer(image.rpcs) as transformer:
         x, y = transformer.xy(rows, columns, zs=image.rpcs.height_off or 0.0, offset="ul")
-    return from_ring(list(x), list(y), great_circles=False)
+    return from_ring([(east + 180.0) % 360.0 - 180.0 for east in x], list(y), great_circles=False)
 
 
 def _ring(x: list[float], y: list[float], crs: Any, *, great_circles: bool = False) -> Footprint:

@@ -155,6 +155,42 @@ def read_everything(file: h5f.FileID, size: int, header: Header) -> list[Finding
     return findings
 
 
+def check_reach(file: h5f.FileID) -> list[Finding]:
+    """What ``read_everything`` says of links and of how data are stored, without reading them: 1 ms for 30 datasets.
+
+    Raises DataError("policy") for data that are kept or shown from outside the file.
+    """
+    findings: list[Finding] = []
+    names: list[bytes] = []
+
+    def see(name: bytes, info: Any) -> bool | None:
+        _note_link(name, info, findings)
+        if info.type == h5l.TYPE_HARD:
+            names.append(name)
+        return True if len(names) >= _OBJECT_LIMIT else None
+
+    try:
+        root = h5g.open(file, b"/")
+        root.links.visit(see, info=True)
+    except FAULTS as error:
+        raise fault("the tree of groups", error) from error
+    if len(names) == _OBJECT_LIMIT:
+        findings.append(warning("not_fully_read", f"more than {_OBJECT_LIMIT} objects: the rest was not read"))
+    for name in names:
+        try:
+            thing = h5o.open(file, name)
+            if isinstance(thing, h5d.DatasetID) and thing.get_offset() is None:  # else it stands here in one piece
+                plan = thing.get_create_plist()
+                _check_storage(plan, plan.get_layout())
+        except Unreadable as error:
+            findings.append(warning("unsupported", f"{text(name)}: {error}"))
+        except DataError as error:
+            raise DataError(error.code, f"{text(name)}: {error.detail}") from error
+        except FAULTS as error:
+            raise fault(text(name), error) from error
+    return findings
+
+
 def _note_link(name: bytes, info: Any, findings: list[Finding]) -> None:
     if info.type == h5l.TYPE_EXTERNAL:
         findings.append(warning("external_link", f"{text(name)} points into another file; it was not followed"))

@@ -16,7 +16,12 @@ _DEPTH_LIMIT = 16
 
 def text(value: bytes | str) -> str:
     """Foreign text, made harmless; undecodable bytes as ``\\xNN``. What fixed-length fields pad with NUL is dropped."""
-    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    if isinstance(value, str):
+        if value.isascii() and "\0" not in value and len(value) <= _TEXT_LIMIT:
+            return value
+        data = value.encode("utf-8", "surrogatepass")
+    else:
+        data = value
     data = data.rstrip(b"\0")
     if data.isascii() and b"\0" not in data and len(data) <= _TEXT_LIMIT:
         return data.decode("ascii")

@@ -18,7 +18,7 @@ from orbitory.errors import DataError
 from orbitory.extract import ExtractTask, open_file, quick_check, warning
 from orbitory.extract.faults import FAULTS, fault
 from orbitory.extract.granule import Attributes, granule_facts
-from orbitory.extract.hdf5 import attributes, children, open_hdf5, read_everything
+from orbitory.extract.hdf5 import attributes, check_reach, children, open_hdf5, read_everything
 from orbitory.extract.header import Header, text
 from orbitory.model import Extraction, Finding, GranuleFacts
 
@@ -52,8 +52,7 @@ def extract(task: ExtractTask) -> Extraction:
         try:
             root = Attributes(attributes(file, findings))
             products = _products(file, root, task, header, findings)
-            if not task.checksummed:
-                findings += read_everything(file, source.size, header)
+            findings += check_reach(file) if task.checksummed else read_everything(file, source.size, header)
         finally:
             file.close()
     _compare_with_name(task, root, products, findings)

@@ -6,6 +6,7 @@ Layouts: MIL-STD-2500C tables A-1 and A-3 (NITF 2.1, NSIF 1.0), MIL-STD-2500A (N
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from orbitory.extract.structure import Bytes
 NEVER_READ = frozenset({"I1", "C0", "M0", "C5", "M5", "C6", "M6", "C7", "M7"})
 _MARKERS_WITHOUT_LENGTH = range(0xFF30, 0xFF40)
 _HEADER_MARKERS = 4096
+_SEXAGESIMAL = re.compile(rb"(\d\d)([0-5]\d)([0-5]\d|60)([NS])(\d{3})([0-5]\d)([0-5]\d|60)([EW])")
+_DECIMAL = re.compile(rb"([+-]\d\d\.\d{3})([+-]\d{3}\.\d{3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +28,15 @@ class ImageSegment:
     compression: str
     rows: int
     columns: int
+    #: Bands, and significant bits of a pixel in each; 0 where the subheader does not tell.
+    bands: int
+    bits: int
     offset: int
     length: int
+    #: How its corners are given (ICORDS): degrees as ``G`` (sexagesimal) or ``D`` (decimal), other systems; or not.
+    system: str = ""
+    #: As written (IGEOLO); empty when there are none.
+    corners: bytes = b""
 
 
 def image_segments(data: Bytes) -> list[ImageSegment]:
@@ -56,6 +66,10 @@ def _number(data: Bytes, at: int, width: int) -> int:
     return int(field)
 
 
+def _count(field: bytes) -> int:
+    return int(field) if field.isdigit() else 0
+
+
 def _segment(data: Bytes, start: int, subheader: int, length: int) -> ImageSegment:
     at = start + 2 + 10 + 14 + 17 + 80
     if data.at(0, 9) == b"NITF02.00":
@@ -67,14 +81,54 @@ def _segment(data: Bytes, start: int, subheader: int, length: int) -> ImageSegme
         without_corners = b" "
     at += 1 + 42
     rows, columns = _number(data, at, 8), _number(data, at + 8, 8)
-    at += 16 + 3 + 8 + 8 + 2 + 1
-    at += 1 if data.at(at, 1) == without_corners else 61
+    at += 16 + 3 + 8 + 8
+    bits = data.at(at, 2)
+    at += 2 + 1
+    system, corners = data.at(at, 1), b""
+    at += 1
+    if system != without_corners:
+        corners = data.at(at, 60)
+        at += 60
     at += 1 + 80 * _number(data, at, 1)
     compression = data.at(at, 2).decode("ascii", "replace")
     offset = start + subheader
     if data.at(start, 2) != b"IM" or at > offset:
         raise DataError("structure", f"NITF image subheader at {start} is damaged")
-    return ImageSegment(compression=compression, rows=rows, columns=columns, offset=offset, length=length)
+    at += 2 + 4 * (compression not in ("NC", "NM"))
+    bands = data.at(at, 6) if at + 6 <= offset else b""
+    return ImageSegment(
+        compression=compression,
+        rows=rows,
+        columns=columns,
+        bands=_count(bands[:1]) or _count(bands[1:]),
+        bits=_count(bits),
+        offset=offset,
+        length=length,
+        system=system.decode("ascii", "replace") if corners else "",
+        corners=corners,
+    )
+
+
+def corner_ring(segment: ImageSegment) -> tuple[list[float], list[float]] | None:
+    """Longitudes and latitudes of the corners, from the upper left clockwise; None unless given in degrees.
+
+    MIL-STD-2500C table A-3: ``ddmmssXdddmmssY`` (G; in NITF 2.0 also C) or ``±dd.ddd±ddd.ddd`` (D), four times.
+    """
+    longitudes, latitudes = [], []
+    for at in range(0, len(segment.corners), 15):
+        corner = segment.corners[at : at + 15]
+        if segment.system in ("G", "C") and (match := _SEXAGESIMAL.fullmatch(corner)):
+            y, x = (
+                (int(d) + int(m) / 60 + int(s) / 3600) * (-1 if side in b"SW" else 1)
+                for d, m, s, side in (match.groups()[:4], match.groups()[4:])
+            )
+        elif segment.system == "D" and (match := _DECIMAL.fullmatch(corner)):
+            y, x = float(match[1]), float(match[2])
+        else:
+            return None
+        longitudes.append(x)
+        latitudes.append(y)
+    return (longitudes, latitudes) if longitudes else None
 
 
 def codestream_unsupported(data: Bytes, segment: ImageSegment) -> str:

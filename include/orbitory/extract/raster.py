@@ -25,12 +25,12 @@ from orbitory.errors import DataError
 from orbitory.extract import ExtractTask, OpenFile, note, sole_granule, warning
 from orbitory.extract.container import nitf_length
 from orbitory.extract.faults import FAULTS, fault
-from orbitory.extract.georeference import outline
+from orbitory.extract.georeference import by_polynomials, outline
 from orbitory.extract.header import Header, text
 from orbitory.extract.nitf import NEVER_READ, ImageSegment, codestream_unsupported, image_segments
 from orbitory.extract.structure import Bytes, tiff_end
-from orbitory.footprint import UnusableRing
-from orbitory.model import Extraction, Finding, GranuleFacts
+from orbitory.footprint import Footprint, UnusableRing
+from orbitory.model import Extraction, Finding
 
 #: Kind → the only driver that may open it.
 DRIVERS = {"geotiff": "GTiff", "nitf": "NITF", "jpeg2000": "JP2OpenJPEG", "gif": "GIF", "png": "PNG", "jpeg": "JPEG"}
@@ -91,22 +91,36 @@ def _opened(name: str, driver: str) -> Iterator[Any]:
 
 def read_raster(task: ExtractTask, source: OpenFile, kind: str) -> Extraction:
     """Check structure and every band of every image; facts with footprint. Raises DataError for a bad file."""
-    data = Bytes(source.descriptor, source.size)
     findings: list[Finding] = []
+    header, granule = Header(), sole_granule(task, kind)
+    place, doubts = scan(source, kind, header, findings)
+    if place is not None:
+        granule = replace(granule, footprint=place.ewkb, area_km2=place.area_km2)
+    return Extraction(kind=kind, granules=(granule,), findings=(*findings, *doubts), header=header.packed())
+
+
+def scan(
+    source: OpenFile, kind: str, header: Header, findings: list[Finding], *, pixels: bool = True
+) -> tuple[Footprint | None, list[Finding]]:
+    """Check structure and every band of every image; where the first lies, with what is doubtful about that.
+
+    Without ``pixels`` only the first image is opened, and nothing of it decoded. Raises DataError for a bad file.
+    """
+    data = Bytes(source.descriptor, source.size)
     if kind == "geotiff" and (end := tiff_end(data)) < source.size:
         findings.append(warning("trailing_bytes", f"{source.size - end} bytes that no page refers to, from {end} on"))
     segments = image_segments(data) if kind == "nitf" else []
-    header, granule = Header(), sole_granule(task, kind)
-    names = [source.path, *(f"NITF_IM:{index}:{source.path}" for index in range(1, len(segments)))]
+    names = [source.path, *(f"NITF_IM:{index}:{source.path}" for index in range(1, len(segments) if pixels else 0))]
     left, index = _BUDGET_BYTES + _BUDGET_RATIO * source.size, 0
+    place: tuple[Footprint | None, list[Finding]] = None, []
     while index < len(names) and left >= 0:
         try:
             with _opened(names[index], DRIVERS[kind]) as image:
                 if index == 0:
                     header.add("/", _metadata(image))
-                    granule = _located(granule, image, findings)
-                    names += image.subdatasets[1:_IMAGE_LIMIT] if kind == "geotiff" else []
-                left = _read_bands(image, left)
+                    place = _place(image)
+                    names += image.subdatasets[1:_IMAGE_LIMIT] if kind == "geotiff" and pixels else []
+                left = _read_bands(image, left) if pixels else left
                 if image.count == 0:
                     findings.append(_without_raster(segments))
         except (*FAULTS, CPLE_BaseError) as error:
@@ -117,7 +131,7 @@ def read_raster(task: ExtractTask, source: OpenFile, kind: str) -> Extraction:
         findings.append(warning("not_fully_read", "too many images or pixels for its size: the rest was not read"))
     if kind == "nitf" and nitf_length(source.head) not in (None, source.size):
         findings.append(note("trailing_bytes", "a stray byte behind the length that its header states"))
-    return Extraction(kind=kind, granules=(granule,), findings=tuple(findings), header=header.packed())
+    return place
 
 
 def _without_raster(segments: list[ImageSegment]) -> Finding:
@@ -174,15 +188,15 @@ def _metadata(image: Any) -> dict[str, Any]:
     return found
 
 
-def _located(granule: GranuleFacts, image: Any, findings: list[Finding]) -> GranuleFacts:
-    """With footprint, if it can be told. What GDAL reports about projections is not damage of the file."""
+def _place(image: Any) -> tuple[Footprint | None, list[Finding]]:
+    """Its footprint, if it can be told. What GDAL reports about projections is not damage of the file."""
     seen = _errors().seen
     before = len(seen)
     try:
         place = outline(image)
+        about = place is not None and by_polynomials(image)
+        return place, [note("approximate_footprint", "by rational polynomials at their mean height")] if about else []
     except UnusableRing as error:
-        findings.append(warning("bad_footprint", text(str(error))))
-        return granule
+        return None, [warning("bad_footprint", text(str(error)))]
     finally:
         del seen[before:]
-    return granule if place is None else replace(granule, footprint=place.ewkb, area_km2=place.area_km2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orbitory.errors import DataError
@@ -42,24 +42,31 @@ class Bytes:
 
 def tiff_end(data: Bytes) -> int:
     """Offset behind all that a page, overview, mask or tag of a TIFF refers to (TIFF 6.0, BigTIFF), or little more."""
+    return tiff_walk(data)[0]
+
+
+def tiff_walk(data: Bytes) -> tuple[int, Mapping[int, tuple[int, ...]]]:
+    """``tiff_end``, and the integer tags of the first page."""
     head = data.at(0, 8)
     order = "<" if head[:2] == b"II" else ">"
     big = struct.unpack(order + "H", head[2:4])[0] == 43
     first = struct.unpack(order + "Q", data.at(8, 8))[0] if big else struct.unpack(order + "I", head[4:8])[0]
     pending, seen, end = [first], {0}, 8
+    tags: Mapping[int, tuple[int, ...]] = {}
     while pending and len(seen) < _IFD_LIMIT:
         offset = pending.pop()
         if offset in seen:
             continue
         seen.add(offset)
-        reach, following = _tiff_page(data, offset, order, big)
+        reach, following, values = _tiff_page(data, offset, order, big)
+        tags = values if offset == first else tags
         end = max(end, reach)
         pending += following
     # a pad byte to an even length, or what a cloud-optimised GeoTIFF repeats behind its last block, mean nothing
-    return end + 4 * (_COG_TRAILER in data.at(0, min(data.size, 512))) + end % 2
+    return end + 4 * (_COG_TRAILER in data.at(0, min(data.size, 512))) + end % 2, tags
 
 
-def _tiff_page(data: Bytes, offset: int, order: str, big: bool) -> tuple[int, list[int]]:
+def _tiff_page(data: Bytes, offset: int, order: str, big: bool) -> tuple[int, list[int], Mapping[int, tuple[int, ...]]]:
     counter, width, pointer = ("Q", 20, "Q") if big else ("H", 12, "I")
     word = struct.calcsize(order + pointer)
     head = struct.calcsize(order + counter)
@@ -86,7 +93,7 @@ def _tiff_page(data: Bytes, offset: int, order: str, big: bool) -> tuple[int, li
                 data.at(start, length)
             end = max(end, start + length)
     following = [*values.get(330, ()), *values.get(34665, ()), *values.get(34853, ())]
-    return end, [*following, struct.unpack(order + pointer, block[entries * width :])[0]]
+    return end, [*following, struct.unpack(order + pointer, block[entries * width :])[0]], values
 
 
 def _tiff_blocks(values: dict[int, tuple[int, ...]]) -> list[tuple[int, int]]:

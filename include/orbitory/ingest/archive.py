@@ -9,18 +9,22 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from orbitory.errors import NotReady, Transient
 from orbitory.ingest.ledger import Claim, Outcome, Work, claim, move_on, set_back, stat_in
-from orbitory.ingest.retire import clear_landing
+from orbitory.ingest.retire import clear_landing, retire_replaced
 from orbitory.inventory import Row
 from orbitory.model import State, Tally
 from orbitory.site import Site
-from orbitory.zones import FileSystemSync, open_beneath, own_errors, stat_of
+from orbitory.zones import FileSystemSync, open_beneath, own_errors, stat_at, stat_of
 
 log = logging.getLogger(__name__)
+
+
+#: Files that make a granule visible; what stands beside them does not.
+_HOLDERS = ("data", "manifest", "document")
 
 
 @dataclass(slots=True)
@@ -34,6 +38,11 @@ class _Placed:
     #: Assets whose intent must be taken back.
     withdrawn: list[int] = field(default_factory=list)
 
+    def give_up(self, work: Work, outcomes: Iterable[Outcome]) -> None:
+        """The unit cannot be archived as it was decided."""
+        self.outcomes += outcomes
+        self.withdrawn += [row["asset_id"] for row in _new(work)]
+
 
 def archive(site: Site, batch: int) -> Tally:
     """Place the batch's stored files, make them durable, then visible, then remove them from landing.
@@ -45,26 +54,66 @@ def archive(site: Site, batch: int) -> Tally:
     if held.done:
         return Tally(batch=batch)
     started = time.monotonic()
-    works = held.units(State.STORED)
-    newcomers = [work for work in works if work.main["reason"] is None]
-    placed = _place_durably(site, held, newcomers)
-    assets = [row["asset_id"] for work in placed.good for row in work.rows]
-    with held.writing():
-        site.inventory.run("archive_assets", assets=assets)
-        site.inventory.run("archive_granules", assets=assets)
-        _withdraw(site, placed.withdrawn)
-        held.apply([*placed.outcomes, *(outcome for work in placed.good for outcome in move_on(work, State.ARCHIVED))])
-    left = _drop_duplicates(site, held)
+    total = _Placed()
+    for _ in range(2):  # first what is wholly new, then what leans on it
+        placed = _archive_ready(site, held)
+        total.good += placed.good
+        total.outcomes += placed.outcomes
+    left = len(held.rows(State.STORED))
     clear_landing(site, held.source, batch)
     site.storage.discard_incoming(batch)
-    if held.source.duplicates == "replace":
-        retire_replaced(site, assets)
+    new = [row for work in total.good for row in _new(work)]
+    if held.source.duplicates == "replace" and not held.in_place:
+        retire_replaced(site, [row["asset_id"] for row in new])
     site.inventory.run("close_empty_batches", run=_run_of(site, batch))
-    size = sum(work.bytes for work in placed.good)
-    log.info("archive batch=%d files=%d bytes=%d seconds=%.2f", batch, len(assets), size, time.monotonic() - started)
+    size, seconds = sum(row["size"] for row in new), time.monotonic() - started
+    log.info("archive batch=%d files=%d bytes=%d seconds=%.2f", batch, len(new), size, seconds)
     if left:
-        raise Transient(f"batch {batch}: {left} duplicates wait for their stored copy to be archived by another batch")
-    return Tally(batch=batch, done=len(placed.good), left=len(placed.outcomes), bytes=size)
+        raise Transient(
+            f"batch {batch}: {left} duplicate files wait for their stored copy, which another batch archives"
+        )
+    return Tally(batch=batch, done=len(total.good), left=len(total.outcomes), bytes=size)
+
+
+def _archive_ready(site: Site, held: Claim) -> _Placed:
+    """Archive the units all of whose known files are archived by now; units whose keeper never made it wait again.
+
+    A stored copy is read again, against its digest, before the newcomer's name goes (``retire``).
+    """
+    ready, astray = [], []
+    for work in held.units(State.STORED):
+        known = [row for row in work.rows if row["reason"] is not None]
+        if all(_is_settled(row) for row in known):
+            ready.append(work)
+        elif any(row["asset_state"] == "deleted" for row in known):
+            astray.append(work)
+    placed = _keep_in_place(held, ready) if held.in_place else _place_durably(site, held, ready)
+    for work in astray:
+        placed.give_up(work, set_back(held, work.rows, "changed", "the copy it duplicated never reached the archive"))
+    new = [row for work in placed.good for row in _new(work)]
+    holders = [row["asset_id"] for row in new if row["role"] in _HOLDERS]
+    known = [row for work in placed.good for row in work.rows if row["reason"] is not None]
+    settled = (
+        Outcome(id=row["id"], state=State.DUPLICATE, reason=row["reason"], detail=row["detail"]) for row in known
+    )
+    with held.writing():
+        site.inventory.run("archive_assets", assets=[row["asset_id"] for row in new])
+        site.inventory.run("archive_granules", assets=holders)
+        _withdraw(site, placed.withdrawn)
+        held.apply([*placed.outcomes, *move_on(new, State.ARCHIVED), *settled])
+    return placed
+
+
+def _is_settled(row: Row) -> bool:
+    """Whether the stored file that a newcomer met is archived, or was and is not wanted back."""
+    return row["asset_state"] == "archived" or (
+        row["reason"] == "skipped" and row["asset_removal"] not in (None, "withdrawn")
+    )
+
+
+def _new(work: Work) -> list[Row]:
+    """The unit's files that the archive does not hold yet."""
+    return [row for row in work.rows if row["reason"] is None]
 
 
 def _run_of(site: Site, batch: int) -> int:
@@ -80,17 +129,20 @@ def _place_durably(site: Site, held: Claim, works: Sequence[Work]) -> _Placed:
         return placed
     with own_errors(f"archive into {site.settings.storage}"), FileSystemSync(site.settings.storage) as disk:
         for work in works:
+            names: list[str] = []
             try:
-                for row in work.rows:
+                for row in _new(work):
                     if _place(site, held, row):
-                        placed.names.append(row["asset_path"])
-                placed.good.append(work)
+                        names.append(row["asset_path"])
             except NotReady as error:
-                placed.outcomes += set_back(work, "changed", str(error))
-                placed.withdrawn += [row["asset_id"] for row in work.rows]
+                _take_back(site, held, work)
+                placed.give_up(work, set_back(held, work.rows, "changed", str(error)))
             except FileNotFoundError:
-                placed.outcomes += _lost(work)
-                placed.withdrawn += [row["asset_id"] for row in work.rows]
+                _take_back(site, held, work)
+                placed.give_up(work, _lost(held, work))
+            else:
+                placed.good.append(work)
+                placed.names += names
         try:
             disk.sync()
         except OSError:
@@ -107,7 +159,7 @@ def _place(site: Site, held: Claim, row: Row) -> bool:
     """Place one file; False when storage holds it already and landing no longer does."""
     path, digest = row["asset_path"], row["digest"]
     try:
-        descriptor = open_beneath(site.landing_of(held.source), row["path"])
+        descriptor = open_beneath(held.folder, row["path"])
     except FileNotFoundError:
         if site.storage.digest(path) == digest:
             return False
@@ -126,9 +178,38 @@ def _place(site: Site, held: Claim, row: Row) -> bool:
         os.close(descriptor)
 
 
-def _lost(work: Work) -> list[Outcome]:
-    detail = "neither in landing nor in storage when it was to be archived"
-    return [Outcome(id=row["id"], state=State.LOST, reason=None, detail=detail) for row in work.rows]
+def _keep_in_place(held: Claim, works: Sequence[Work]) -> _Placed:
+    """Registered files stand where they belong: they only must still be those that were read."""
+    placed = _Placed()
+    for work in works:
+        try:
+            for row in _new(work):
+                if stat_at(held.folder, row["path"]) != stat_in(row):
+                    raise NotReady(f"{row['name']} changed after it was verified")
+            placed.good.append(work)
+        except NotReady as error:
+            placed.give_up(work, set_back(held, work.rows, "changed", str(error)))
+    return placed
+
+
+def _take_back(site: Site, held: Claim, work: Work) -> None:
+    """Leave no name in storage of a unit that is given up: what landing no longer holds goes back there."""
+    for row in _new(work):
+        landing = held.folder / os.fsdecode(row["path"])
+        stored = stat_at(site.settings.storage, os.fsencode(row["asset_path"]))
+        linked = stored is not None and stored == stat_at(held.folder, row["path"])
+        if linked or (stored is not None and site.storage.digest(row["asset_path"]) == row["digest"]):
+            site.storage.give_back(row["asset_path"], landing)
+
+
+def _lost(held: Claim, work: Work) -> Iterator[Outcome]:
+    """What stands neither in landing nor in storage is lost; what else the unit has waits again."""
+    for row in work.rows:
+        if stat_at(held.folder, row["path"]):
+            yield Outcome(id=row["id"], state=State.WAITING, reason="changed", detail="a file of its unit is lost")
+        else:
+            detail = "neither in landing nor in storage when it was to be archived"
+            yield Outcome(id=row["id"], state=State.LOST, reason=None, detail=detail)
 
 
 def _withdraw(site: Site, assets: Sequence[int]) -> None:
@@ -139,49 +220,3 @@ def _withdraw(site: Site, assets: Sequence[int]) -> None:
     site.inventory.run("withdraw_granules", assets=list(assets))
     site.inventory.run("rank_versions", keys=keys)
     site.inventory.run("prefer_packaging", keys=keys)
-
-
-def _drop_duplicates(site: Site, held: Claim) -> int:
-    """Settle the duplicates whose stored copy is archived; returns how many must wait for another batch.
-
-    One whose stored copy never made it is looked at afresh by the next detect. The copy is read again, against its
-    digest, before the newcomer's name goes (``retire``).
-    """
-    outcomes: list[Outcome] = []
-    waiting = 0
-    for work in held.units(State.STORED):
-        if work.main["asset_state"] == "archived":
-            outcomes += [
-                Outcome(id=row["id"], state=State.DUPLICATE, reason=row["reason"], detail=row["detail"])
-                for row in work.rows
-            ]
-        elif work.main["asset_state"] == "stored":
-            waiting += 1
-        else:
-            outcomes += set_back(work, "changed", "the copy it duplicated never reached the archive")
-    with held.writing():
-        held.apply(outcomes)
-    return waiting
-
-
-def retire_replaced(site: Site, assets: Sequence[int]) -> None:
-    """Policy ``replace``: move what these files supersede into the trash: mark, rename, then tombstone.
-
-    Repeating it finishes what a crash cut short.
-    """
-    inventory = site.inventory
-    keys = [row["key"] for row in inventory.all("keys_of_assets", assets=list(assets))]
-    old = inventory.all("replaced_assets", keys=keys)
-    if not old:
-        return
-    numbers = [row["id"] for row in old]
-    with inventory.transaction():
-        inventory.run("mark_deleting", assets=numbers)
-        inventory.run("granules_deleting", assets=numbers)
-    with own_errors(f"move replaced files into {site.settings.trash}"), FileSystemSync(site.settings.trash) as disk:
-        for row in old:
-            site.storage.retire(row["path"], site.settings.trash / "replaced" / str(row["id"]))
-        disk.sync()
-    with inventory.transaction():
-        inventory.run("mark_deleted", assets=numbers)
-        inventory.run("granules_deleted", assets=numbers)

@@ -55,12 +55,16 @@ class Slice:
 def cut(units: Sequence[Unit], bounds: Bounds) -> list[Slice]:
     """Slices of at most ``bounds``, newest sensing time first; at most ``MOST_BATCHES`` of them.
 
-    Units of one sensor whose sensing intervals overlap may hold the same granule (another packaging, version or copy):
-    they stay in one slice, so that the winner never depends on which worker is faster.
+    Units of one sensor whose sensing intervals overlap may hold the same granule (another packaging, version or copy),
+    and so may units whose names share a key: they stay in one slice, so that the winner never depends on which worker
+    is faster.
     """
+    sensors: dict[str, str] = {}  # copies under names that tell no sensor go with those that tell it
+    for unit in sorted(units, key=order):
+        sensors[unit.key] = min(sensors.get(unit.key, unit.sensor), unit.sensor)
     partitions: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
-        partitions[unit.sensor].append(unit)
+        partitions[sensors[unit.key] if unit.key else unit.sensor].append(unit)
     slices = [
         Slice(partition=sensor, units=tuple(part))
         for sensor, members in sorted(partitions.items())
@@ -77,9 +81,13 @@ def order(unit: Unit) -> tuple[datetime, bytes]:
 def _clusters(units: list[Unit]) -> Iterator[list[Unit]]:
     cluster: list[Unit] = []
     end: datetime | None = None
+    first: dict[str, tuple[datetime, bytes]] = {}
     for unit in sorted(units, key=order):
+        first.setdefault(unit.key, order(unit))
+    for unit in sorted(units, key=lambda unit: (first[unit.key] if unit.key else order(unit), order(unit))):
         span = unit.span
-        if cluster and not (span and end and (span[0] < end or span == cluster[-1].span)):
+        same = cluster and ((unit.key and unit.key == cluster[-1].key) or (span and span == cluster[-1].span))
+        if cluster and not same and not (span and end and span[0] < end):
             yield cluster
             cluster, end = [], None
         cluster.append(unit)

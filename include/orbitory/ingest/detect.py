@@ -6,21 +6,22 @@ import fnmatch
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orbitory.catalogue import Source
 from orbitory.errors import ConfigurationError
 from orbitory.ingest.batches import Bounds, Slice, cut
 from orbitory.ingest.ledger import LEASE
-from orbitory.ingest.retire import finish_clearing
+from orbitory.ingest.retire import finish_clearing, finish_retiring
 from orbitory.ingest.units import Candidate, Look, Unit, group
 from orbitory.inventory import Row
 from orbitory.model import Stat, State
 from orbitory.quarantine import finish_redrives
 from orbitory.site import Site
-from orbitory.zones import display, read_small, scan
+from orbitory.zones import Seen, display, read_small, scan
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +104,15 @@ def detect(site: Site, source_name: str, selection: Selection | None = None, *, 
     return Detection(run=run, batches=batches)
 
 
-def recover(site: Site, source: Source, run: int) -> None:
-    """Finish half-done removals from landing, and adopt the batches of runs that ended or died."""
+def recover(site: Site, source: Source, run: int, root: Path | None = None) -> None:
+    """Finish half-done removals, and adopt the batches of runs that ended or died. ``root``: of a registered folder."""
     finish_redrives(site)
     finish_clearing(site, source)
+    finish_retiring(site)
+    place = None if root is None else str(root)
     with site.inventory.transaction():
-        adopted = [row["id"] for row in site.inventory.all("adopt_batches", source=source.name, run=run, lease=LEASE)]
+        rows = site.inventory.all("adopt_batches", source=source.name, run=run, lease=LEASE, root=place)
+        adopted = [row["id"] for row in rows]
         moved = site.inventory.run("adopt_arrivals", run=run, batches=adopted)
         site.inventory.run("close_empty_batches", run=run)
     if adopted:
@@ -120,19 +124,13 @@ def _decide(site: Site, source: Source, selection: Selection) -> tuple[list[Slic
     inventory, landing = site.inventory, site.landing_of(source)
     inventory.one("lock_detect", source=source.name)
     inventory.run("create_seen")
-    inventory.copy_in(
-        "copy_seen",
-        (
-            (s.path, display(s.path), s.stat.dev, s.stat.ino, s.stat.size, s.stat.mtime_ns, s.stat.ctime_ns, s.regular)
-            for s in scan(landing)
-        ),
-    )
+    inventory.copy_in("copy_seen", seen_rows(scan(landing)))
     if not selection.dry_run:
         inventory.run("forget_withdrawn", source=source.name)
     rows = inventory.all("candidates", source=source.name)
     # A file that another run archived between our scan and this answer is gone by now; what still stands is new.
     root = os.fsencode(landing)
-    files = [_candidate(row) for row in rows if row["known"] or os.path.lexists(os.path.join(root, row["path"]))]
+    files = [candidate(row) for row in rows if row["known"] or os.path.lexists(os.path.join(root, row["path"]))]
     look = Look(
         read=lambda path, limit: read_small(landing, path, limit),
         ever_seen=lambda names: {
@@ -148,7 +146,18 @@ def _decide(site: Site, source: Source, selection: Selection) -> tuple[list[Slic
     return slices, [unit for unit in units if unit.state is State.WAITING]
 
 
-def _candidate(row: Row) -> Candidate:
+def seen_rows(found: Iterable[Seen]) -> Iterator[tuple[object, ...]]:
+    """Rows of ``copy_seen``."""
+    for seen in found:
+        stat = seen.stat
+        yield (
+            *(seen.path, display(seen.path), stat.dev, stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns),
+            seen.regular,
+        )
+
+
+def candidate(row: Row) -> Candidate:
+    """A row of ``candidates`` as the decisions want it."""
     return Candidate(
         path=row["path"],
         name=row["name"],
@@ -184,23 +193,25 @@ def _record(site: Site, source: Source, run: int, slices: Sequence[Slice], waiti
         assert row is not None
         planned += [(row["id"], unit) for unit in part.units]
     inventory.run("create_planned")
-    inventory.copy_in("copy_planned", _rows(planned))
+    inventory.copy_in("copy_planned", planned_rows(planned))
     inventory.run("record_arrivals", source=source.name, run=run)
     inventory.run("join_sidecars", source=source.name)
 
 
-def _rows(planned: Sequence[tuple[int | None, Unit]]) -> Iterator[tuple[object, ...]]:
+def planned_rows(planned: Sequence[tuple[int | None, Unit]]) -> Iterator[tuple[object, ...]]:
+    """Rows of ``copy_planned``: every file of every unit, with the batch it goes to."""
     for batch, unit in planned:
         start, end = unit.span or (None, None)
-        for file in (unit.main, *unit.sidecars):
-            main = file is unit.main
-            stat = file.stat
-            yield (
-                *(file.path, file.name, unit.role if main else "checksum", None if main else unit.main.path, batch),
-                *(unit.state.value, unit.reason, unit.detail, unit.sensor, start, end),
-                *(stat.dev, stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns),
-                json.dumps(unit.announced if main else []),
-            )
+        for part in unit.parts:
+            for file in (part.file, *part.sidecars):
+                stat, own = file.stat, file is part.file
+                yield (
+                    *(file.path, file.name, part.role if own else "checksum"),
+                    *(None if file is unit.main else unit.main.path, batch),
+                    *(unit.state.value, unit.reason, unit.detail, unit.sensor, start, end),
+                    *(stat.dev, stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns),
+                    json.dumps(part.announced if own else []),
+                )
 
 
 def _rehearse(site: Site, source: Source, selection: Selection) -> Detection:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-import posixpath
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from orbitory import names
+from orbitory.catalogue import Source
 from orbitory.errors import DataError, NotReady
-from orbitory.extract import ExtractTask
+from orbitory.extract import ExtractTask, Member
 from orbitory.ingest.ledger import Claim, Outcome, Work, claim, ids, move_on, reject, set_back, stat_in
 from orbitory.ingest.retire import clear_landing
-from orbitory.ingest.verify import FLUSH_SECONDS
-from orbitory.model import Extraction, GranuleFacts, State, Tally
+from orbitory.ingest.verify import FLUSH_SECONDS, SIZE_ONLY
+from orbitory.inventory import Row
+from orbitory.model import Extraction, GranuleFacts, Identity, State, Tally
 from orbitory.site import Site
 from orbitory.workers import Isolated
 
@@ -56,33 +58,48 @@ def _read(site: Site, held: Claim) -> Iterator[Read]:
     data = {work.main["id"]: work for work in works if work.main["role"] != "manifest"}
     if not data:
         return
-    landing = site.landing_of(held.source)
-    with Isolated(landing) as child:
-        for result in child.map(_task(site, held, landing, work) for work in data.values()):
+    with Isolated(held.folder) as child:
+        for result in child.map(_task(site, held, work) for work in data.values()):
             answer = result.extraction if result.extraction is not None else result.error
             assert answer is not None
             yield data[result.id], answer
 
 
-def _task(site: Site, held: Claim, landing: os.PathLike[str], work: Work) -> ExtractTask:
-    name = work.main["name"]
-    identity = names.identify(posixpath.basename(name), held.source, site.catalogue)
-    collections = []
-    for product in identity.products:
-        kind = site.catalogue.find_product(held.source, product)
-        if kind is not None:
-            collections.append((product, kind.ids[product]))
+def _task(site: Site, held: Claim, work: Work) -> ExtractTask:
+    main = _member(site, held, work.main)
     return ExtractTask(
-        id=work.main["id"],
-        path=os.path.join(os.fsencode(landing), work.main["path"]),
+        id=main.id,
+        path=main.path,
         extractor=held.source.extractor,
         source=held.source.name,
-        name=name,
-        identity=identity,
-        collections=tuple(collections),
-        checksummed=bool(work.main["announced"]),
-        stat=stat_in(work.main),
+        name=main.name,
+        identity=main.identity,
+        collections=collections_of(site, held.source, main.identity),
+        checksummed=main.checksummed,
+        stat=main.stat,
+        members=tuple(_member(site, held, row) for row in work.members),
     )
+
+
+def _member(site: Site, held: Claim, row: Row) -> Member:
+    return Member(
+        id=row["id"],
+        path=os.path.join(os.fsencode(held.folder), row["path"]),
+        name=row["name"],
+        identity=replace(names.identify(row["name"], held.source, site.catalogue), role=row["role"]),
+        checksummed=any(entry["algorithm"] != SIZE_ONLY for entry in row["announced"]),
+        stat=stat_in(row),
+    )
+
+
+def collections_of(site: Site, source: Source, identity: Identity) -> tuple[tuple[str, str], ...]:
+    """Collections of the products that the name promises; of an upload, its possible types and their longest stays."""
+    if source.grammar == "upload":
+        return tuple(
+            (each.name, str(site.catalogue.keep_days(source, each))) for each in site.catalogue.types_of(source)
+        )
+    kinds = ((product, site.catalogue.find_product(source, product)) for product in identity.products)
+    return tuple((product, kind.ids[product]) for product, kind in kinds if kind and product in kind.ids)
 
 
 def manifest_extraction(source: str, digest: bytes) -> Extraction:
@@ -109,11 +126,11 @@ def _write(held: Claim, group: Sequence[Read]) -> None:
     outcomes: list[Outcome] = []
     for work, result in group:
         if isinstance(result, DataError):
-            outcomes += reject(work, held.source, result.code, result.detail)
+            outcomes += reject(held, work, result.code, result.detail)
         elif isinstance(result, NotReady):
-            outcomes += set_back(work, "changed", str(result))
+            outcomes += set_back(held, work.rows, "changed", str(result))
         else:
-            outcomes += move_on(work, State.EXTRACTED)
+            outcomes += move_on(work.rows, State.EXTRACTED)
     inventory = held.site.inventory
     with held.writing():
         inventory.run("forget_extracted", ids=ids(work for work, _ in good))
@@ -135,5 +152,5 @@ def _row(arrival: int, number: int, facts: GranuleFacts) -> tuple[object, ...]:
     return (
         *(arrival, number, facts.product, facts.key, facts.sensor, facts.platform, facts.collection, facts.version),
         *(facts.created, facts.sensing_start, facts.sensing_end, facts.orbit, facts.footprint, facts.area_km2),
-        json.dumps(facts.search, allow_nan=False),
+        *(json.dumps(facts.search, allow_nan=False), facts.file or arrival, facts.keep_days, facts.classification),
     )

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 from orbitory.catalogue import Source
@@ -24,15 +25,20 @@ class Overtaken(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One unit of a batch: the row of its data file (or manifest) and those of its sidecars."""
+    """One unit of a batch: the row of the file that speaks for it, and those of the others, checksums included."""
 
     main: Row
-    sidecars: tuple[Row, ...]
+    others: tuple[Row, ...]
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """All its files."""
-        return (self.main, *self.sidecars)
+        return (self.main, *self.others)
+
+    @property
+    def members(self) -> tuple[Row, ...]:
+        """Its files that are read beside the main one."""
+        return tuple(row for row in self.others if row["role"] != "checksum")
 
     @property
     def bytes(self) -> int:
@@ -69,15 +75,23 @@ class Claim:
     careful: bool
     #: The batch was finished earlier; there is nothing to do.
     done: bool
+    #: Folder that the files' paths are relative to.
+    folder: Path
+    #: An archive that is registered where it stands: nothing is moved, renamed or removed.
+    in_place: bool
+
+    def rows(self, state: State) -> list[Row]:
+        """The batch's files that stand in ``state``, in the order in which winners are decided."""
+        return self.site.inventory.all("batch_arrivals", batch=self.batch, state=state.value)
 
     def units(self, state: State) -> list[Work]:
         """The batch's units that stand in ``state``, in the order in which winners are decided."""
-        rows = self.site.inventory.all("batch_arrivals", batch=self.batch, state=state.value)
-        sidecars: dict[int, list[Row]] = {}
+        rows = self.rows(state)
+        others: dict[int, list[Row]] = {}
         for row in rows:
             if row["unit_id"] is not None:
-                sidecars.setdefault(row["unit_id"], []).append(row)
-        return [Work(row, tuple(sidecars.get(row["id"], ()))) for row in rows if row["unit_id"] is None]
+                others.setdefault(row["unit_id"], []).append(row)
+        return [Work(row, tuple(others.get(row["id"], ()))) for row in rows if row["unit_id"] is None]
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -114,32 +128,44 @@ def claim(site: Site, batch: int, stage: str) -> Claim:
     if row is None:
         raise Transient(f"there is no batch {batch}: was the inventory replaced while the run went on?")
     site.inventory.one("set_run", run=row["run_id"])
+    source = site.catalogue.source(row["source"])
     return Claim(
         site=site,
-        source=site.catalogue.source(row["source"]),
+        source=source,
         batch=batch,
         token=row["claim"],
         stage=stage,
         careful=row["careful"],
         done=row["done_at"] is not None,
+        folder=Path(row["root"]) if row["root"] else site.landing_of(source),
+        in_place=row["root"] is not None,
     )
 
 
-def reject(work: Work, source: Source, code: str, detail: str, state: State = State.REJECTED) -> Iterator[Outcome]:
-    """Send the unit to quarantine (or into conflict) with all its sidecars, into a folder of its own."""
+def reject(held: Claim, work: Work, code: str, detail: str, state: State = State.REJECTED) -> Iterator[Outcome]:
+    """Send the whole unit to quarantine (or into conflict), into a folder of its own; what is in place stays there."""
+    taken: set[bytes] = set()
     for row in work.rows:
-        target = f"{source.name}/{work.main['id']}/".encode() + posixpath.basename(bytes(row["path"]))
+        name = posixpath.basename(bytes(row["path"]))
+        if name in taken:  # the same name in two folders of one unit
+            name = b"%d_%s" % (row["id"], name)
+        taken.add(name)
+        target = None if held.in_place else f"{held.source.name}/{work.main['id']}/".encode() + name
         yield Outcome(id=row["id"], state=state, reason=code, detail=detail[:2000], quarantine_path=target)
 
 
-def move_on(work: Work, state: State) -> Iterator[Outcome]:
-    """The whole unit reaches ``state``."""
-    return (Outcome(id=row["id"], state=state) for row in work.rows)
+def move_on(rows: Iterable[Row], state: State) -> Iterator[Outcome]:
+    """These files reach ``state``."""
+    return (Outcome(id=row["id"], state=state) for row in rows)
 
 
-def set_back(work: Work, reason: str, detail: str) -> Iterator[Outcome]:
-    """The unit waits again: a later detect looks at it afresh."""
-    return (Outcome(id=row["id"], state=State.WAITING, reason=reason, detail=detail) for row in work.rows)
+def set_back(held: Claim, rows: Iterable[Row], reason: str, detail: str) -> Iterator[Outcome]:
+    """These files wait again: a later detect looks at them afresh. What is registered in place cannot wait."""
+    if held.in_place:
+        state, reason, detail = State.REJECTED, "incomplete", f"changed while it was registered: {detail}"
+    else:
+        state = State.WAITING
+    return (Outcome(id=row["id"], state=state, reason=reason, detail=detail) for row in rows)
 
 
 def ids(works: Iterable[Work]) -> list[int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from orbitory import outbox, receipts
+from orbitory.catalogue import Source
 from orbitory.inventory import Row
 from orbitory.model import OPEN_STATES, State
 from orbitory.site import Site
@@ -28,6 +30,8 @@ class RunReport:
     seconds: float = 0.0
     #: Why the run failed, in words; empty when all is well.
     problems: tuple[str, ...] = ()
+    #: The message about a failed run, as text; empty when nobody asked for one.
+    told: str = ""
 
     @property
     def failed(self) -> bool:
@@ -46,33 +50,44 @@ class RunReport:
         return {name: getattr(self, name) for name in names} | {"seconds": round(self.seconds, 3)}
 
 
-def report(site: Site, source_name: str) -> RunReport:
+def report(site: Site, source_name: str, *, link: str = "", trouble: str = "") -> RunReport:
     """Read what became of this actor's run, write its statistics and verdict, and say what is wrong.
 
     May be repeated. A run without a row, unfinished batches, lost files, and rejects above the source's tolerance are
-    problems; so is a ledger that does not balance.
+    problems; so is a ledger that does not balance, and ``trouble`` that the caller knows of. ``link``: where people
+    read more; given, the message about a failed run goes to the outbox in the same transaction. Nothing waits for a
+    mail server.
     """
     source = site.catalogue.source(source_name)
+    with site.inventory.transaction():
+        result = _verdict(site, source, trouble)
+        if link and result.failed:
+            about = {"actor": site.actor, "verdict": result.message, "link": link}
+            result = replace(result, told=outbox.tell_failure(site.inventory, source, **about).text)
+        elif link:
+            outbox.withdraw_failure(site.inventory, source, actor=site.actor)
+    receipts.acknowledge(site, source)
+    return result
+
+
+def _verdict(site: Site, source: Source, trouble: str) -> RunReport:
+    """Judge the run and write it down."""
+    more = (trouble,) if trouble else ()
     run = site.inventory.one("find_run", source=source.name, actor=site.actor)
     if run is None:
-        return RunReport(
-            run=None, problems=("no run was opened: detect failed before it could look at the landing zone",)
-        )
+        unopened = "no run was opened: detect failed before it could look at the landing zone"
+        return RunReport(run=None, problems=(unopened, *more))
     number = run["id"]
-    with site.inventory.transaction():
-        site.inventory.run("close_empty_batches", run=number)
-        rows = site.inventory.all("ledger_of_run", run=number)
-        unfinished = site.inventory.all("unfinished_of_run", run=number)
-        stuck = site.inventory.all("stuck_in_landing", source=source.name, run=number)
-        result = _judge(run, rows, unfinished, stuck, source.reject_tolerance)
-        site.inventory.run("forget_statistics", run=number)
-        site.inventory.run("write_statistics", run=number)
-        site.inventory.run(
-            "finish_run",
-            run=number,
-            verdict="failed" if result.failed else "success",
-            counts=json.dumps(result.as_dict()),
-        )
+    site.inventory.run("close_empty_batches", run=number)
+    rows = site.inventory.all("ledger_of_run", run=number)
+    unfinished = site.inventory.all("unfinished_of_run", run=number)
+    stuck = site.inventory.all("stuck_in_landing", source=source.name, run=number)
+    result = _judge(run, rows, unfinished, stuck, source.reject_tolerance)
+    result = replace(result, problems=(*result.problems, *more))
+    site.inventory.run("forget_statistics", run=number)
+    site.inventory.run("write_statistics", run=number)
+    verdict = "failed" if result.failed else "success"
+    site.inventory.run("finish_run", run=number, verdict=verdict, counts=json.dumps(result.as_dict()))
     return result
 
 
@@ -104,5 +119,6 @@ def _judge(run: Row, rows: list[Row], unfinished: list[Row], stuck: list[Row], t
         bytes=sum(row["bytes"] for row in rows if row["state"] == State.ARCHIVED.value),
         seconds=run["seconds"],
         problems=tuple(problems),
+        told="",
         **counts,
     )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import logging
 import os
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orbitory.catalogue import Source
-from orbitory.errors import IntegrityError
+from orbitory.errors import IntegrityError, Transient
 from orbitory.ingest.ledger import stat_in
 from orbitory.inventory import Row
 from orbitory.site import Site
-from orbitory.zones import FileSystemSync, move, own_errors, sync_folder, unlink_if_same
+from orbitory.zones import FileSystemSync, move, open_beneath, own_errors, stat_at, sync_folder, unlink_if_same
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +49,15 @@ def _clear(site: Site, source: Source, batch: int | None) -> list[str]:
         rows = inventory.all("landed_final", source=source.name, batch=batch)
         aside = [row for row in rows if row["quarantine_path"] is not None or row["reason"] == "skipped"]
         removed = [row for row in rows if row["quarantine_path"] is None and row["reason"] != "skipped"]
-        kept = [row for row in removed if row["state"] == "duplicate" and not _is_held(site, row)]
         landing = site.landing_of(source)
+        kept = _not_held(site, landing, [row for row in removed if row["state"] == "duplicate"])
         with own_errors(f"clear the landing folder {landing}"):
             replaced = _set_all_aside(site, landing, aside)
             for row in removed:
                 if row not in kept and row["state"] != "lost":
                     unlink_if_same(landing, row["path"], stat_in(row))
+        if source.grammar == "upload":
+            _remove_emptied(landing, [row["path"] for row in rows])
         inventory.run("left_landing", ids=[row["id"] for row in rows if row not in kept])
         inventory.run("lost_bytes", ids=replaced)
     return [
@@ -62,9 +67,52 @@ def _clear(site: Site, source: Source, batch: int | None) -> list[str]:
     ]
 
 
-def _is_held(site: Site, row: Row) -> bool:
-    """Whether storage, read again now, holds what the inventory says."""
-    return bool(site.storage.digest(row["asset_path"]) == row["asset_digest"])
+def _not_held(site: Site, landing: Path, rows: Sequence[Row]) -> list[Row]:
+    """Duplicates whose stored copy, read again now, is not what the inventory says, and could not be repaired."""
+    held: dict[int, bool] = {}
+    for row in sorted(rows, key=lambda row: bool(row["digest"] != row["asset_digest"])):
+        asset = row["asset_id"]
+        if asset not in held and row["asset_state"] == "archived":
+            held[asset] = _is_sound(site, row) or _repair(site, landing, row)
+    return [row for row in rows if not held.get(row["asset_id"], False)]
+
+
+def _is_sound(site: Site, row: Row) -> bool:
+    try:
+        return bool(site.storage.digest(row["asset_path"]) == row["asset_digest"])
+    except OSError as error:  # a link or folder in its place, or a disk that cannot read it
+        log.error("%s in storage cannot be read: %s", row["asset_path"], error)
+        return False
+
+
+def _repair(site: Site, landing: Path, row: Row) -> bool:
+    """Let the newcomer take the place of a damaged stored copy; what is registered in place is never touched."""
+    path, digest = row["asset_path"], row["asset_digest"]
+    if row["digest"] != digest or row["asset_in_place"] or stat_at(landing, row["path"]) != stat_in(row):
+        return False
+    aside = site.settings.trash / "damaged" / str(row["asset_id"]) / f"{row['id']}_{Path(path).name}"
+    try:
+        descriptor = open_beneath(landing, row["path"])
+        try:
+            site.storage.repair(descriptor, path, digest, part=f"repair/{row['id']}", aside=aside)
+        finally:
+            os.close(descriptor)
+    except (OSError, Transient) as error:
+        log.error("%s in storage could not be repaired: %s", path, error)
+        return False
+    note = {"level": "warning", "code": "repaired", "reason": f"damaged or missing: replaced by arrival {row['id']}"}
+    site.inventory.run("note_repair", asset=row["asset_id"], finding=json.dumps([note | {"hint": str(aside)}]))
+    log.warning(
+        "%s was damaged or missing in storage: repaired from %s; what stood there: %s", path, row["name"], aside
+    )
+    return True
+
+
+def _remove_emptied(landing: Path, paths: Sequence[bytes]) -> None:
+    """Remove the folders that `orbitory upload` made for these files, as far as nothing is left in them."""
+    for folder in {path.rpartition(b"/")[0] for path in paths} - {b""}:
+        with suppress(OSError):
+            (landing / os.fsdecode(folder)).rmdir()
 
 
 def _set_all_aside(site: Site, landing: Path, rows: Sequence[Row]) -> list[int]:
@@ -86,8 +134,12 @@ def _place_for(site: Site, row: Row) -> Path:
 
 def _set_aside(landing: Path, target: Path, row: Row) -> bool:
     source = landing / os.fsdecode(row["path"])
-    if os.path.lexists(target):  # an earlier try came this far
-        unlink_if_same(landing, row["path"], stat_in(row))
+    if os.path.lexists(target) and os.path.lexists(source):
+        if not _same_bytes(source, target):
+            raise IntegrityError(f"{target} holds other bytes than {row['name']}, which belongs there: move it away")
+        unlink_if_same(landing, row["path"], stat_in(row))  # an earlier try came this far
+        return True
+    if os.path.lexists(target):
         return True
     try:
         if source.lstat().st_ino != row["ino"]:
@@ -100,8 +152,50 @@ def _set_aside(landing: Path, target: Path, row: Row) -> bool:
     return moved
 
 
+def _same_bytes(one: Path, other: Path) -> bool:
+    ours, theirs = one.lstat(), other.lstat()
+    if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
+        return True
+    regular = stat.S_ISREG(ours.st_mode) and stat.S_ISREG(theirs.st_mode)
+    return ours.st_size == theirs.st_size and (not regular or filecmp.cmp(one, other, shallow=False))
+
+
 def _explain(folder: Path, row: Row) -> None:
     """Leave the reason beside the folder, for people who come with `ls` and `cat`."""
     folder.mkdir(parents=True, exist_ok=True)
     note = {key: row[key] for key in ("name", "state", "reason", "stage", "detail")}
     folder.with_name(f"{folder.name}.json").write_text(json.dumps(note, indent=1, ensure_ascii=True) + "\n")
+
+
+def retire_replaced(site: Site, assets: Sequence[int]) -> None:
+    """Policy ``replace``: move what these files supersede into the trash: mark, rename, then tombstone.
+
+    Repeating it finishes what a crash cut short.
+    """
+    inventory = site.inventory
+    keys = [row["key"] for row in inventory.all("keys_of_assets", assets=list(assets))]
+    old = inventory.all("replaced_assets", keys=keys)
+    if not old:
+        return
+    numbers = [row["id"] for row in old]
+    with inventory.transaction():
+        inventory.run("mark_deleting", assets=numbers)
+        inventory.run("granules_deleting", assets=numbers)
+    _retire(site, old)
+
+
+def finish_retiring(site: Site) -> None:
+    """Bring to its end what a crash left half-way into the trash."""
+    if half := site.inventory.all("deleting_assets"):
+        _retire(site, half)
+
+
+def _retire(site: Site, old: Sequence[Row]) -> None:
+    inventory, numbers = site.inventory, [row["id"] for row in old]
+    with own_errors(f"move replaced files into {site.settings.trash}"), FileSystemSync(site.settings.trash) as disk:
+        for row in old:
+            site.storage.retire(row["path"], site.settings.trash / "replaced" / str(row["id"]))
+        disk.sync()
+    with inventory.transaction():
+        inventory.run("mark_deleted", assets=numbers, removal="replaced")
+        inventory.run("granules_deleted", assets=numbers)

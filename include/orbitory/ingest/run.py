@@ -50,7 +50,7 @@ def ingest(
             would = found.would
             return RunReport(run=None, detected=would["detected"] + would["waiting"], waiting=would["waiting"])
         failures: list[Exception] = []
-        with closing(_work_all(settings, actor, found.batches, selection.workers)) as results:
+        with closing(work_all(settings, actor, found.batches, selection.workers)) as results:
             for done, failure in enumerate(results, 1):
                 if failure is not None:
                     log.error("a batch of %s failed: %s", source, failure)
@@ -63,7 +63,7 @@ def ingest(
     return result
 
 
-def _work_all(
+def work_all(
     settings: Settings, actor: str, batches: Sequence[BatchRef], workers: int
 ) -> Generator[Exception | None, None, None]:
     """Work on every batch; yields its failure or None as each ends."""

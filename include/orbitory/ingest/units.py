@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,12 @@ from orbitory.errors import DataError
 from orbitory.model import Identity, Stat, State
 
 _SIDECAR_BYTES = 1 << 20
-_MANIFEST_BYTES = 64 << 20
+MANIFEST_BYTES = 64 << 20
+#: Preference among the images of one scene: the vendor's NITF before a TIFF made of it.
+_NITF = (".ntf", ".nitf")
+_TIFF = (".tif", ".tiff")
+#: Folder of an order that holds shapes of what stands in the folder above it.
+_SHAPES = "gis_files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,40 +38,62 @@ class Candidate:
 
 
 @dataclass(slots=True, kw_only=True)
-class Unit:
-    """A data file with its checksum sidecars, or a folder manifest: what shares one fate."""
+class Part:
+    """A file with its checksum sidecars and all that was announced about it."""
 
-    main: Candidate
+    file: Candidate
     role: str
+    identity: Identity | None = None
     sidecars: list[Candidate] = field(default_factory=list)
     announced: list[dict[str, object]] = field(default_factory=list)
-    identity: Identity | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Unit:
+    """What shares one fate: a data file, a strip with all that comes beside it, or a folder manifest."""
+
+    parts: list[Part]
     state: State = State.WAITING
     #: Why it waits, or the code under which verify will reject it.
     reason: str | None = None
     detail: str | None = None
 
     @property
+    def lead(self) -> Part:
+        """The part that speaks for the unit."""
+        return self.parts[0]
+
+    @property
+    def main(self) -> Candidate:
+        """The file that speaks for the unit."""
+        return self.lead.file
+
+    @property
     def files(self) -> int:
         """Files in the unit."""
-        return 1 + len(self.sidecars)
+        return sum(1 + len(part.sidecars) for part in self.parts)
 
     @property
     def bytes(self) -> int:
         """Bytes in the unit."""
-        return self.main.stat.size + sum(sidecar.stat.size for sidecar in self.sidecars)
+        return sum(file.stat.size for part in self.parts for file in (part.file, *part.sidecars))
 
     @property
     def sensor(self) -> str:
         """The partition it belongs to."""
-        if self.identity is not None:
-            return self.identity.sensor
-        return "manifest" if self.role == "manifest" else "unrecognised"
+        if self.lead.identity is not None:
+            return self.lead.identity.sensor
+        return "manifest" if self.lead.role == "manifest" else "unrecognised"
+
+    @property
+    def key(self) -> str:
+        """The strip that it is a part of, by its name: parts and copies share it; empty where there is none."""
+        return names.family(self.lead.identity) if self.lead.identity is not None else ""
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
         """Sensing interval that the name tells."""
-        identity = self.identity
+        identity = self.lead.identity
         if identity is None or identity.sensing_start is None:
             return None
         return identity.sensing_start, identity.sensing_end or identity.sensing_start
@@ -88,33 +115,38 @@ class Look:
     read: Callable[[bytes, int], bytes | None]
     #: Which of these names were ever seen at this source.
     ever_seen: Callable[[Sequence[str]], set[str]]
+    #: What was announced about files elsewhere, by name.
+    announced: Mapping[str, Sequence[dict[str, object]]] = field(default_factory=dict)
 
 
 def group(files: Sequence[Candidate], source: Source, catalogue: Catalogue, look: Look) -> list[Unit]:
     """Group ``files`` into units and decide for each whether it is complete (``detected``) or must wait."""
-    by_name = {file.name: file for file in files}
     roles = {file.name: announcements.role_of(file.name, source) if file.regular else "data" for file in files}
-    units: dict[str, Unit] = {}
+    parts = {
+        file.name: Part(file=file, role="data" if file.regular else "unknown")
+        for file in files
+        if roles[file.name] == "data"
+    }
+    for name in look.announced.keys() & parts.keys():
+        parts[name].announced += look.announced[name]
+    manifests = [Unit(parts=[Part(file=file, role="manifest")]) for file in files if roles[file.name] == "manifest"]
     orphans: list[Unit] = []
-    for name, file in by_name.items():
-        if roles[name] == "data":
-            units[name] = Unit(main=file, role="data" if file.regular else "unknown")
-    manifests = [Unit(main=by_name[name], role="manifest") for name, role in roles.items() if role == "manifest"]
-    for name, role in roles.items():
-        if role == "checksum" and not _temporary(by_name[name], source):
-            target = announcements.target_of(name, source)
-            if target is not None and target in units:
-                units[target].sidecars.append(by_name[name])
-                continue
-        if role == "checksum":
-            orphans.append(Unit(main=by_name[name], role="checksum"))
+    for file in files:
+        if roles[file.name] == "checksum":
+            target = None if _temporary(file, source) else announcements.target_of(file.name, source)
+            if target in parts:
+                parts[target].sidecars.append(file)
+            else:
+                orphans.append(Unit(parts=[Part(file=file, role="checksum")]))
     for manifest in manifests:
-        _read_manifest(manifest, units, source, look)
-    for unit in units.values():
-        _decide_data(unit, source, catalogue, look)
+        _read_manifest(manifest, parts, source, look)
     for orphan in orphans:
         _decide_orphan(orphan, source)
-    return [*units.values(), *manifests, *orphans]
+    units = list(_join(parts.values(), source, catalogue))
+    for unit in units:
+        if unit.reason is None:
+            _decide(unit, source, look)
+    return [*units, *manifests, *orphans]
 
 
 def _temporary(file: Candidate, source: Source) -> bool:
@@ -126,48 +158,48 @@ def _young(file: Candidate, source: Source) -> bool:
     return file.age < minimum and file.unchanged < minimum
 
 
-def _past_grace(file: Candidate, source: Source) -> bool:
-    return file.waited > source.completeness.grace_hours * 3600
-
-
 def _wait_or_give_up(unit: Unit, source: Source, reason: str, detail: str) -> None:
-    if _past_grace(unit.main, source):
-        unit.doom("incomplete", f"{detail}; waited {unit.main.waited / 3600:.0f} h")
+    """Wait until the file that came last has waited longer than the source's grace."""
+    waited = min(part.file.waited for part in unit.parts)
+    if waited > source.completeness.grace_hours * 3600:
+        unit.doom("incomplete", f"{detail}; waited {waited / 3600:.0f} h")
     else:
         unit.wait(reason, detail)
 
 
-def _read_manifest(manifest: Unit, units: Mapping[str, Unit], source: Source, look: Look) -> None:
+def _read_manifest(manifest: Unit, parts: dict[str, Part], source: Source, look: Look) -> None:
     """Give the announced checksums to the files they name; the manifest waits until all of them were seen."""
     file = manifest.main
     if _temporary(file, source):
         return _wait_or_give_up(manifest, source, "temporary", "still under a temporary name")
     if _young(file, source):
         return manifest.wait("young", "changed a moment ago")
-    content = look.read(file.path, _MANIFEST_BYTES)
-    if content is None:
-        return manifest.doom("checksum", f"the manifest cannot be read or is larger than {_MANIFEST_BYTES} bytes")
     try:
-        announced = announcements.parse(file.name, content, source)
+        announced = read_manifest(file.name, look.read(file.path, MANIFEST_BYTES), source)
     except DataError as error:
         return manifest.doom(error.code, error.detail)
-    folder = posixpath.dirname(file.name)
-    targets = set()
-    for each in announced:
-        name = posixpath.normpath(posixpath.join(folder, each.target))
-        targets.add(name)
-        if name in units:
-            units[name].announced.append(_as_json(each, file.name))
-    absent = [name for name in targets if name not in units]
+    targets = {name for name, _ in announced}
+    for name, entry in announced:
+        if name in parts:
+            parts[name].announced.append(entry)
+    absent = [name for name in targets if name not in parts]
     missing = set(absent) - look.ever_seen(absent) if absent else set()
     if missing:
-        return _wait_or_give_up(
-            manifest,
-            source,
-            "set",
-            f"{len(missing)} of {len(targets)} files it names are not here, first {min(missing)}",
-        )
+        named = f"{len(missing)} of {len(targets)} files it names are not here, first {min(missing)}"
+        return _wait_or_give_up(manifest, source, "set", named)
     manifest.state = State.DETECTED
+
+
+def read_manifest(name: str, content: bytes | None, source: Source) -> list[tuple[str, dict[str, object]]]:
+    """Names of files, relative to the landing folder, and what the manifest ``name`` announces of each.
+
+    Raises DataError when it cannot be read.
+    """
+    if content is None:
+        raise DataError("checksum", f"the manifest cannot be read or is larger than {MANIFEST_BYTES} bytes")
+    folder = posixpath.dirname(name)
+    announced = announcements.parse(name, content, source)
+    return [(posixpath.normpath(posixpath.join(folder, each.target)), _as_json(each, name)) for each in announced]
 
 
 def _as_json(announced: announcements.Announced, origin: str) -> dict[str, object]:
@@ -179,33 +211,89 @@ def _as_json(announced: announcements.Announced, origin: str) -> dict[str, objec
     }
 
 
-def _decide_data(unit: Unit, source: Source, catalogue: Catalogue, look: Look) -> None:
-    file = unit.main
-    if not file.regular:
-        return unit.doom("type", "not a regular file: links, FIFOs, sockets and devices are not accepted")
-    if _temporary(file, source):
-        return _wait_or_give_up(unit, source, "temporary", "still under a temporary name")
-    fault = _read_sidecars(unit, source, look)
-    if _young(file, source) and not unit.announced:
-        return unit.wait("young", "changed a moment ago")
-    if fault and any(_young(sidecar, source) for sidecar in unit.sidecars):
-        return unit.wait("young", "its checksum sidecar changed a moment ago")
-    if source.checksums.required and not unit.announced and not fault:
-        return _wait_or_give_up(unit, source, "no_checksum", "no checksum was announced and this source requires one")
-    try:
-        names.check_storable(file.path)
-        unit.identity = names.identify(posixpath.basename(file.name), source, catalogue)
-    except DataError as error:
-        return unit.doom(error.code, error.detail)
-    if fault:
-        return unit.doom("checksum", fault)
+def _join(parts: Iterable[Part], source: Source, catalogue: Catalogue) -> Iterable[Unit]:
+    """Units of parts whose names say that they belong together. What cannot belong anywhere stands alone, decided."""
+    joined: dict[tuple[str, str], Unit] = {}
+    for part in parts:
+        unit = Unit(parts=[part])
+        try:
+            if not part.file.regular:
+                raise DataError("type", "not a regular file: links, FIFOs, sockets and devices are not accepted")
+            if _temporary(part.file, source):
+                _wait_or_give_up(unit, source, "temporary", "still under a temporary name")
+            else:
+                names.check_storable(part.file.path)
+                part.identity = names.identify(part.file.name, source, catalogue)
+                part.role = part.identity.role
+        except DataError as error:
+            if part.file.regular and _young(part.file, source):
+                unit.wait("young", "changed a moment ago")
+            else:
+                unit.doom(error.code, error.detail)
+        if part.identity is not None and part.identity.unit:
+            place = _home(part), part.identity.unit
+            if place in joined:
+                joined[place].parts.append(part)
+                continue
+            joined[place] = unit
+        yield unit
+
+
+def _home(part: Part) -> str:
+    """The folder whose files may be one unit."""
+    folder = posixpath.dirname(part.file.name)
+    shapes = part.role == "document" and posixpath.basename(folder).lower() == _SHAPES
+    return posixpath.dirname(folder) if shapes else folder
+
+
+def _decide(unit: Unit, source: Source, look: Look) -> None:
+    _order(unit)
+    faults = [fault for part in unit.parts if (fault := _read_sidecars(part, source, look))]
+    for part in unit.parts:
+        if _young(part.file, source) and not part.announced:
+            return unit.wait("young", "changed a moment ago")
+        if faults and any(_young(sidecar, source) for sidecar in part.sidecars):
+            return unit.wait("young", "its checksum sidecar changed a moment ago")
+    unproven = any(part.role == unit.lead.role and not part.announced for part in unit.parts)
+    if source.checksums.required and unproven and not faults:
+        no_checksum = "no checksum was announced and this source requires one"
+        return _wait_or_give_up(unit, source, "no_checksum", no_checksum)
+    identity = unit.lead.identity
+    if identity and identity.unit and unit.lead.role != "document" and (lacking := _lacking(unit, source)):
+        return _wait_or_give_up(unit, source, "set", f"of {identity.unit} there is no {lacking} yet")
+    if faults:
+        return unit.doom("checksum", faults[0])
     unit.state = State.DETECTED
 
 
-def _read_sidecars(unit: Unit, source: Source, look: Look) -> str | None:
+def _order(unit: Unit) -> None:
+    """Lead with the image, a NITF before a TIFF; a TIFF of the same stem as a NITF is its sibling."""
+    if len(unit.parts) == 1:
+        return
+    stems = {_stem(part) for part in unit.parts if part.role == "data" and _ends(part, _NITF)}
+    for part in unit.parts:
+        if part.role == "data" and _ends(part, _TIFF) and _stem(part) in stems:
+            part.role = "sibling"
+    unit.parts.sort(key=lambda part: (part.role != "data", not _ends(part, _NITF), part.file.path))
+
+
+def _ends(part: Part, endings: tuple[str, ...]) -> bool:
+    return part.file.name.lower().endswith(endings)
+
+
+def _stem(part: Part) -> str:
+    return posixpath.splitext(part.file.name.lower())[0]
+
+
+def _lacking(unit: Unit, source: Source) -> str:
+    roles = {part.role for part in unit.parts}
+    return " and no ".join(" or ".join(need) for need in source.completeness.needs if not roles.intersection(need))
+
+
+def _read_sidecars(part: Part, source: Source, look: Look) -> str | None:
     """Collect what the sidecars announce; returns what is wrong with one of them, if anything."""
-    own_name = posixpath.basename(unit.main.name)
-    for sidecar in sorted(unit.sidecars, key=lambda file: file.path):
+    own_name = posixpath.basename(part.file.name)
+    for sidecar in sorted(part.sidecars, key=lambda file: file.path):
         label = posixpath.basename(sidecar.name)
         content = look.read(sidecar.path, _SIDECAR_BYTES)
         if content is None:
@@ -217,9 +305,9 @@ def _read_sidecars(unit: Unit, source: Source, look: Look) -> str | None:
         for each in announced:
             if posixpath.basename(each.target) != own_name:
                 return f"sidecar {label} speaks of another file: {each.target}"
-            unit.announced.append(_as_json(each, label))
+            part.announced.append(_as_json(each, label))
     values: dict[object, object] = {}
-    for entry in unit.announced:
+    for entry in part.announced:
         known = values.setdefault(entry["algorithm"], entry["value"])
         if known != entry["value"]:
             return f"two announcements disagree: {entry['algorithm']} {known} and {entry['value']} ({entry['origin']})"

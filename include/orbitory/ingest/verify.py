@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import posixpath
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from orbitory.ingest.retire import clear_landing
 from orbitory.inventory import Row
 from orbitory.model import Stat, State, Tally
 from orbitory.site import Site
-from orbitory.zones import has_writer, is_regular, open_beneath, own_errors, stat_of
+from orbitory.zones import has_writer, is_regular, open_beneath, own_errors, stat_at, stat_of
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ FLUSH_SECONDS = 20.0
 
 #: The "algorithm" of a delivery record that announces a size and no checksum.
 SIZE_ONLY = "size"
+#: Whose first bytes must be what the name promises.
+_CONTAINERS = ("data", "sibling", "bundle", "browse")
+#: Nothing is lost with an empty one of these: real orders hold empty licences.
+_MAY_BE_EMPTY = ("checksum", "document")
 
 
 @dataclass(slots=True)
@@ -81,16 +86,16 @@ def verify(site: Site, batch: int) -> Tally:
     started, hasher = time.monotonic(), Hasher()
     for work in held.units(State.DETECTED):
         if work.main["reason"] is not None:  # decided by detect from the name or the set alone
-            progress.add(reject(work, held.source, work.main["reason"], work.main["detail"]), 0)
+            progress.add(reject(held, work, work.main["reason"], work.main["detail"]), 0)
             continue
         try:
-            progress.add(_verified(site, held, hasher, work), work.bytes)
+            progress.add(_verified(held, hasher, work), work.bytes)
         except DataError as error:
-            progress.add(reject(work, held.source, error.code, error.detail), 0)
+            progress.add(reject(held, work, error.code, error.detail), 0)
         except NotReady as error:
-            progress.add(set_back(work, "changed", str(error)), 0)
+            progress.add(set_back(held, work.rows, "changed", str(error)), 0)
         except FileNotFoundError:
-            progress.add(_vanished(work), 0)
+            progress.add(_vanished(held, work), 0)
     progress.flush()
     clear_landing(site, held.source, batch)
     seconds = time.monotonic() - started
@@ -98,31 +103,36 @@ def verify(site: Site, batch: int) -> Tally:
     return progress.tally()
 
 
-def _verified(site: Site, held: Claim, hasher: Hasher, work: Work) -> Iterator[Outcome]:
-    announced = work.main["announced"]
-    digests = _digest(site, held, hasher, work.main, {entry["algorithm"] for entry in announced} - {SIZE_ONLY})
-    if digests.size == 0:
-        raise DataError("size", "the file is empty")
-    for entry in announced:
-        _compare(work.main, entry, digests, held)
-    if work.main["role"] == "data":
-        quick_check(work.main["name"], digests.head, digests.size)
-    found = [(work.main, digests)]
-    for sidecar in work.sidecars:
-        found.append((sidecar, _digest(site, held, hasher, sidecar, set())))
+def _verified(held: Claim, hasher: Hasher, work: Work) -> Iterator[Outcome]:
+    found = []
+    for row in work.rows:
+        announced = row["announced"]
+        digests = _digest(held, hasher, row, {entry["algorithm"] for entry in announced} - {SIZE_ONLY})
+        if row["role"] not in _MAY_BE_EMPTY and digests.size == 0:
+            raise DataError("size", _of(work, row, "the file is empty"))
+        for entry in announced:
+            _compare(row, entry, digests, held)
+        if row["role"] in _CONTAINERS:
+            quick_check(row["name"], digests.head, digests.size)
+        found.append((row, digests))
     return (Outcome(id=row["id"], state=State.VERIFIED, digest=each.blake3) for row, each in found)
 
 
-def _digest(site: Site, held: Claim, hasher: Hasher, row: Row, algorithms: set[str]) -> Digests:
+def _of(work: Work, row: Row, problem: str) -> str:
+    """Name the file where the unit has several."""
+    return problem if row is work.main else f"{posixpath.basename(row['name'])}: {problem}"
+
+
+def _digest(held: Claim, hasher: Hasher, row: Row, algorithms: set[str]) -> Digests:
     """Read the file once, making sure that it is the one detect saw, before and after."""
     try:
-        descriptor = open_beneath(site.landing_of(held.source), row["path"])
+        descriptor = open_beneath(held.folder, row["path"])
     except FileNotFoundError:
         raise
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EXDEV, errno.ENXIO):
             raise DataError("type", f"{row['name']} is no regular file any more, or stands behind a link") from error
-        with own_errors(f"open {row['name']} in landing"):
+        with own_errors(f"open {row['name']} in {held.folder}"):
             raise
     try:
         if not is_regular(descriptor):
@@ -130,7 +140,7 @@ def _digest(site: Site, held: Claim, hasher: Hasher, row: Row, algorithms: set[s
         if has_writer(descriptor):
             raise NotReady(f"{row['name']} is still open for writing")
         _same(row, stat_of(os.fstat(descriptor)))
-        with own_errors(f"read {row['name']} in landing"):
+        with own_errors(f"read {row['name']} in {held.folder}"):
             digests = hasher.digest(descriptor, algorithms)
         _same(row, stat_of(os.fstat(descriptor)))
         return digests
@@ -160,9 +170,13 @@ def _compare(row: Row, entry: dict[str, object], digests: Digests, held: Claim) 
     raise problem
 
 
-def _vanished(work: Work) -> Iterator[Outcome]:
-    """Its data file is gone: removed or renamed by its sender after it was complete. The sidecars wait again."""
+def _vanished(held: Claim, work: Work) -> Iterator[Outcome]:
+    """A file was removed or renamed by its sender after it was complete: that one is lost, the others wait again."""
     detail = "vanished from landing between detect and verify"
-    yield Outcome(id=work.main["id"], state=State.LOST, reason=None, detail=detail)
-    for sidecar in work.sidecars:
-        yield Outcome(id=sidecar["id"], state=State.WAITING, reason="no_data", detail=detail)
+    if held.in_place:
+        yield from set_back(held, work.rows, "changed", detail)
+        return
+    for row in work.rows:
+        stands = stat_at(held.folder, row["path"]) is not None
+        state, reason = (State.WAITING, "changed") if stands else (State.LOST, None)
+        yield Outcome(id=row["id"], state=state, reason=reason, detail=detail)

@@ -22,6 +22,7 @@ SELECT name, concat('arrival ', id, ' of ', source, ' is ', state, ' (', reason,
                     'zone nor in quarantine, and was not re-driven') AS detail
 FROM arrival
 WHERE state IN ('rejected', 'conflict') AND NOT landed AND quarantine_path IS NULL
+  AND NOT EXISTS (SELECT FROM batch b WHERE b.id = arrival.batch_id AND b.root IS NOT NULL)  -- registered in place
   AND coalesce(detail, '') NOT LIKE 're-driven%%'
   AND coalesce(detail, '') NOT LIKE '%%its bytes were gone from landing before they could be moved aside'  -- its sender took it
 ORDER BY id LIMIT %(limit)s;
@@ -31,7 +32,7 @@ SELECT g.key AS name, concat('granule ', g.id, ' is archived but no archived dat
 FROM granule g
 WHERE g.state = 'archived' AND NOT EXISTS (
     SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
-    WHERE l.granule_id = g.id AND s.state = 'archived' AND s.role IN ('data', 'manifest'))
+    WHERE l.granule_id = g.id AND s.state = 'archived' AND s.role IN ('data', 'manifest', 'document'))
 ORDER BY g.id LIMIT %(limit)s;
 
 -- audit_i3_without_granule: archived files that belong to no granule
@@ -41,7 +42,8 @@ WHERE s.state = 'archived' AND NOT EXISTS (SELECT FROM granule_asset l WHERE l.a
 
 -- audit_i5_left_early: arrivals that left the landing zone before they were archived, retired or quarantined
 SELECT name, concat('arrival ', id, ' of ', source, ' is ', state, ' but its landing name was given up') AS detail
-FROM arrival WHERE NOT landed AND state IN ('detected', 'verified', 'extracted', 'stored') ORDER BY id LIMIT %(limit)s;
+FROM arrival WHERE NOT landed AND state IN ('detected', 'verified', 'extracted', 'stored')
+  AND NOT EXISTS (SELECT FROM batch b WHERE b.id = arrival.batch_id AND b.root IS NOT NULL) ORDER BY id LIMIT %(limit)s;
 
 -- audit_i7_granule: granules once archived, now deleted or being deleted without a reason: neither expired nor superseded
 SELECT key AS name, concat('granule ', id, ' is ', state, ' although it was not superseded and ',

@@ -15,10 +15,10 @@ SELECT id, extract(epoch FROM now() - started_at)::float AS seconds FROM ingest_
 -- hold_run: mark the run alive for as long as this session lives
 SELECT pg_advisory_lock(7001, %(run)s::int);
 
--- adopt_batches: take over batches whose run has ended, died, or outlived its lease; returns what was adopted
+-- adopt_batches: take over batches of the landing zone (or of a registered folder) whose run has ended, died, or outlived its lease; returns what was adopted
 WITH dead AS (
     SELECT b.id FROM batch b JOIN ingest_run r ON r.id = b.run_id
-    WHERE b.source = %(source)s AND b.done_at IS NULL AND b.run_id <> %(run)s
+    WHERE b.source = %(source)s AND b.done_at IS NULL AND b.run_id <> %(run)s AND b.root IS NOT DISTINCT FROM %(root)s::text
       AND (r.finished_at IS NOT NULL
            OR CASE WHEN r.session THEN pg_try_advisory_xact_lock(7001, r.id::int) ELSE b.lease_until < now() END)
     FOR UPDATE OF b SKIP LOCKED
@@ -31,8 +31,8 @@ RETURNING b.id, b.partition;
 UPDATE arrival SET run_id = %(run)s
 WHERE batch_id = ANY (%(batches)s) AND state IN ('detected', 'verified', 'extracted', 'stored');
 
--- close_empty_batches: batches of this run in which nothing is left to do
-UPDATE batch b SET done_at = now(), claim = NULL
+-- close_empty_batches: batches of this run in which nothing is left to do; who holds one may still be about to say so
+UPDATE batch b SET done_at = now()
 WHERE b.run_id = %(run)s AND b.done_at IS NULL
   AND NOT EXISTS (SELECT FROM arrival a WHERE a.batch_id = b.id AND a.state IN ('detected', 'verified', 'extracted', 'stored'));
 
@@ -45,7 +45,7 @@ WHERE b.run_id = %(run)s AND b.done_at IS NULL GROUP BY b.id ORDER BY b.id;
 SELECT pg_advisory_xact_lock(7002, hashtext(%(source)s));
 
 -- create_seen: what the scan found, for this transaction
-CREATE TEMP TABLE seen (path bytea, name text, dev bigint, ino bigint, size bigint, mtime_ns bigint, ctime_ns bigint,
+CREATE TEMP TABLE seen (path bytea PRIMARY KEY, name text, dev bigint, ino bigint, size bigint, mtime_ns bigint, ctime_ns bigint,
                         regular boolean) ON COMMIT DROP;
 
 -- copy_seen: load the scan
@@ -102,10 +102,10 @@ WHERE p.unit_path IS NOT NULL AND s.source = %(source)s AND s.path = p.path AND 
 
 -- claim_batch: take the batch; whoever held it before can no longer write
 UPDATE batch SET claim = gen_random_uuid(), owner = %(owner)s, tries = tries + 1, lease_until = now() + %(lease)s::interval
-WHERE id = %(batch)s RETURNING claim, source, partition, careful, run_id, done_at;
+WHERE id = %(batch)s RETURNING claim, source, partition, careful, run_id, done_at, root;
 
 -- fence: keep the claim for another lease; no row when another try has taken over
-UPDATE batch SET lease_until = now() + %(lease)s::interval WHERE id = %(batch)s AND claim = %(claim)s AND done_at IS NULL;
+UPDATE batch SET lease_until = now() + %(lease)s::interval WHERE id = %(batch)s AND claim = %(claim)s;
 
 -- be_careful: from now on this batch is placed by copy with an fsync per file
 UPDATE batch SET careful = true WHERE id = %(batch)s AND claim = %(claim)s;
@@ -113,13 +113,14 @@ UPDATE batch SET careful = true WHERE id = %(batch)s AND claim = %(claim)s;
 -- batch_arrivals: the batch's files in one state, sidecars behind their data file, in the order in which winners are decided
 SELECT a.id, a.unit_id, a.path, a.name, a.role, a.state, a.reason, a.detail, a.dev, a.ino, a.size, a.mtime_ns, a.ctime_ns,
        a.announced, a.sensor, a.digest, a.asset_id, s.path AS asset_path, s.state AS asset_state, s.digest AS asset_digest,
+       s.removal AS asset_removal,
        (extract(epoch FROM now()) - a.mtime_ns / 1e9)::float AS age
 FROM arrival a LEFT JOIN asset s ON s.id = a.asset_id
 WHERE a.batch_id = %(batch)s AND a.state = %(state)s
 ORDER BY coalesce(a.sensing_start, '-infinity'), a.path;
 
 -- create_outcome: what a step decided for each file, for this transaction
-CREATE TEMP TABLE outcome (id bigint, state text, reason text, stage text, detail text, digest bytea, quarantine_path bytea)
+CREATE TEMP TABLE outcome (id bigint PRIMARY KEY, state text, reason text, stage text, detail text, digest bytea, quarantine_path bytea)
 ON COMMIT DROP;
 
 -- copy_outcome: load the outcomes
@@ -137,11 +138,15 @@ WHERE a.id = o.id AND a.batch_id = %(batch)s AND a.state IN ('detected', 'verifi
 
 -- landed_final: files that met their fate but whose names may still stand in landing
 SELECT a.id, coalesce(a.unit_id, a.id) AS unit, a.path, a.name, a.state, a.reason, a.stage, a.detail, a.dev, a.ino, a.size,
-       a.mtime_ns, a.ctime_ns, a.quarantine_path, a.digest, s.path AS asset_path, s.digest AS asset_digest
+       a.mtime_ns, a.ctime_ns, a.quarantine_path, a.digest, a.asset_id, s.path AS asset_path, s.digest AS asset_digest,
+       s.state AS asset_state, s.in_place AS asset_in_place
 FROM arrival a LEFT JOIN asset s ON s.id = a.asset_id
 WHERE a.source = %(source)s AND a.landed AND a.state IN ('archived', 'rejected', 'conflict', 'duplicate', 'lost')
   AND (%(batch)s::bigint IS NULL OR a.batch_id = %(batch)s)
 ORDER BY a.id;
+
+-- note_repair: a stored file was made whole again from a duplicate
+UPDATE asset SET fixity_at = now(), findings = findings || %(finding)s::jsonb WHERE id = %(asset)s;
 
 -- left_landing: their names no longer stand in landing
 UPDATE arrival SET landed = false WHERE id = ANY (%(ids)s);
@@ -173,32 +178,43 @@ FROM arrival m
 WHERE a.batch_id = %(batch)s AND a.state = 'extracted' AND m.id = coalesce(a.unit_id, a.id)
   AND NOT EXISTS (SELECT FROM extracted_file e WHERE e.arrival_id = m.id);
 
--- lock_store: one batch of a source decides at a time, so that two never both find a granule new
-SELECT pg_advisory_xact_lock(7004, hashtext(%(source)s));
+-- lock_store: one batch decides at a time, so that two never both find a granule new
+SELECT pg_advisory_xact_lock(7004);
 
 -- extracted_of_batch: granules of the batch's files, for the decision
-SELECT g.arrival_id, g.ordinal, g.product, g.key, g.version, g.created, g.sensing_start, f.kind
+SELECT g.arrival_id, g.ordinal, g.file_id, g.product, g.key, g.version, g.created, g.sensor, g.sensing_start, g.search, f.kind
 FROM extracted_granule g JOIN extracted_file f USING (arrival_id) JOIN arrival a ON a.id = g.arrival_id
 WHERE a.batch_id = %(batch)s AND a.state = 'extracted' ORDER BY g.arrival_id, g.ordinal;
 
--- known_granules: living versions of these granules, each with the data files that hold it
-SELECT g.key, g.version_rank, g.created, s.path, s.digest
+-- known_granules: versions of these granules with the files that hold them; of removed ones, the files once archived
+SELECT g.key, g.version_rank, g.created, CASE WHEN g.state = 'deleted' THEN 'deleted' ELSE 'held' END AS state,
+       s.path, s.digest, s.role
 FROM granule g
 LEFT JOIN granule_asset ga ON ga.granule_id = g.id
-LEFT JOIN asset s ON s.id = ga.asset_id AND s.role <> 'checksum' AND s.state IN ('stored', 'archived')
-WHERE g.key = ANY (%(keys)s) AND g.state IN ('stored', 'archived');
+LEFT JOIN asset s ON s.id = ga.asset_id AND s.role <> 'checksum' AND (s.state IN ('stored', 'archived')
+                  OR s.state = 'deleted' AND s.removal <> 'withdrawn' AND s.role = 'data' AND g.state = 'deleted')
+WHERE g.key = ANY (%(keys)s) AND (g.state IN ('stored', 'archived') OR g.state = 'deleted' AND s.id IS NOT NULL);
 
 -- known_paths: files that stand, or will stand, under these names
 SELECT path, digest FROM asset WHERE path = ANY (%(paths)s) AND state <> 'deleted';
 
 -- create_decided: what store decided, for this transaction
-CREATE TEMP TABLE decided_file (arrival_id bigint, unit_id bigint, path text, role text) ON COMMIT DROP;
+CREATE TEMP TABLE decided_file (arrival_id bigint PRIMARY KEY, unit_id bigint, path text, role text, kind text) ON COMMIT DROP;
+CREATE INDEX ON decided_file (unit_id);
+CREATE INDEX ON decided_file (path);
 
 -- create_decided_granule: versions as ranked by store, for this transaction
-CREATE TEMP TABLE decided_granule (arrival_id bigint, ordinal integer, version_rank integer) ON COMMIT DROP;
+CREATE TEMP TABLE decided_granule (arrival_id bigint, ordinal integer, version_rank integer, PRIMARY KEY (arrival_id, ordinal))
+ON COMMIT DROP;
 
 -- create_decided_duplicate: newcomers that the archive already holds, for this transaction
-CREATE TEMP TABLE decided_duplicate (arrival_id bigint, keeper text, reason text) ON COMMIT DROP;
+CREATE TEMP TABLE decided_duplicate (arrival_id bigint PRIMARY KEY, keeper text, reason text) ON COMMIT DROP;
+
+-- create_decided_join: files that the archive holds already and that a new image of theirs needs too, for this transaction
+CREATE TEMP TABLE decided_join (unit_id bigint, path text) ON COMMIT DROP;
+
+-- copy_decided_join: load them
+COPY decided_join FROM STDIN;
 
 -- copy_decided_file: load the final paths
 COPY decided_file FROM STDIN;
@@ -215,29 +231,41 @@ INSERT INTO granule (source, product, key, version, version_rank, created, state
 SELECT DISTINCT ON (e.key, d.version_rank, e.created)
        %(source)s, e.product, e.key, e.version, d.version_rank, e.created, 'stored', e.platform, e.sensor, e.collection,
        CASE WHEN e.sensing_start IS NOT NULL THEN tstzrange(e.sensing_start, e.sensing_end, '[]') END, e.orbit, e.footprint, e.area_km2, e.search,
-       coalesce(%(classifications)s::jsonb ->> e.product, %(classification)s),
-       now() + nullif(coalesce((%(keep_days)s::jsonb ->> e.product)::integer, %(keep)s), 0) * interval '1 day'
+       coalesce(e.classification, %(classifications)s::jsonb ->> e.product, %(classification)s),
+       now() + least(e.keep_days, nullif(coalesce((%(keep_days)s::jsonb ->> e.product)::integer, %(keep)s), 0)) * interval '1 day'
 FROM decided_granule d JOIN extracted_granule e USING (arrival_id, ordinal)
 JOIN arrival a ON a.id = d.arrival_id
 ORDER BY e.key, d.version_rank, e.created, coalesce(a.sensing_start, '-infinity'), a.path
 ON CONFLICT (key, version_rank, created) WHERE state <> 'deleted' DO NOTHING;
 
--- store_assets: intent rows of the files, with their final paths
-INSERT INTO asset (path, role, state, kind, size, digest, checksums, findings, header)
-SELECT d.path, d.role, 'stored', CASE WHEN d.role = 'checksum' THEN 'text' ELSE f.kind END, a.size, a.digest, a.announced,
-       CASE WHEN d.role = 'checksum' THEN '[]' ELSE f.findings END, CASE WHEN d.role = 'checksum' THEN ''::bytea ELSE f.header END
+-- store_assets: intent rows of the files, with their final paths; findings and header stand with the file that leads its unit
+INSERT INTO asset (path, in_place, role, state, kind, size, digest, checksums, findings, header)
+SELECT d.path, %(in_place)s, d.role, 'stored', d.kind, a.size, a.digest, a.announced,
+       CASE WHEN d.arrival_id = d.unit_id THEN f.findings ELSE '[]' END,
+       CASE WHEN d.arrival_id = d.unit_id THEN f.header ELSE ''::bytea END
 FROM decided_file d JOIN arrival a ON a.id = d.arrival_id JOIN extracted_file f ON f.arrival_id = d.unit_id
 ORDER BY d.path;
 
--- store_links: which files hold which granules
+-- store_links: which files hold which granules: an image its own, what stands beside it all of its unit
 INSERT INTO granule_asset (granule_id, asset_id)
 SELECT DISTINCT g.id, s.id
 FROM decided_granule d JOIN extracted_granule e USING (arrival_id, ordinal)
 JOIN granule g ON g.key = e.key AND g.version_rank = d.version_rank AND g.created IS NOT DISTINCT FROM e.created
               AND g.state IN ('stored', 'archived')
-JOIN decided_file f ON f.unit_id = d.arrival_id
+JOIN decided_file f ON f.unit_id = d.arrival_id AND (f.role <> 'data' OR f.arrival_id = e.file_id)
 JOIN asset s ON s.path = f.path AND s.state = 'stored'
 ORDER BY g.id, s.id;
+
+-- store_joins: files that the archive holds already and that a new image of theirs needs too
+INSERT INTO granule_asset (granule_id, asset_id)
+SELECT DISTINCT g.id, s.id
+FROM decided_join j
+JOIN decided_granule d ON d.arrival_id = j.unit_id JOIN extracted_granule e USING (arrival_id, ordinal)
+JOIN granule g ON g.key = e.key AND g.version_rank = d.version_rank AND g.created IS NOT DISTINCT FROM e.created
+              AND g.state IN ('stored', 'archived')
+JOIN asset s ON s.path = j.path AND s.state IN ('stored', 'archived')
+ORDER BY g.id, s.id
+ON CONFLICT DO NOTHING;
 
 -- store_arrivals: the files' intent is committed with their final place
 UPDATE arrival a SET state = 'stored', stage = 'store', asset_id = s.id
@@ -247,7 +275,10 @@ WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
 -- store_duplicates: the newcomers' intent is to go, once the stored copy was read again
 UPDATE arrival a SET state = 'stored', stage = 'store', reason = d.reason, asset_id = s.id,
     detail = 'the archive holds it as ' || d.keeper
-FROM decided_duplicate d JOIN asset s ON s.path = d.keeper AND s.state IN ('stored', 'archived')
+FROM decided_duplicate d
+JOIN LATERAL (SELECT id FROM asset WHERE path = d.keeper AND (state IN ('stored', 'archived')
+                  OR state = 'deleted' AND removal <> 'withdrawn' AND d.reason = 'skipped')
+              ORDER BY state = 'deleted', id DESC LIMIT 1) s ON true
 WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
 
 -- rank_versions: point every version of these granules to the next newer one
@@ -270,19 +301,18 @@ WHERE l.granule_id = r.granule_id AND l.asset_id = r.asset_id AND l.preferred <>
 UPDATE asset SET state = 'archived', fixity_at = now() WHERE id = ANY (%(assets)s) AND state = 'stored';
 
 -- archive_granules: granules with an archived data file become visible
-UPDATE granule g SET state = 'archived'
-FROM granule_asset l JOIN asset s ON s.id = l.asset_id
-WHERE l.asset_id = ANY (%(assets)s) AND g.id = l.granule_id AND g.state = 'stored' AND s.state = 'archived' AND s.role <> 'checksum';
+UPDATE granule SET state = 'archived'
+WHERE state = 'stored' AND id = ANY (ARRAY(SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s)));
 
 -- withdraw_assets: intents that cannot be carried out: their files never reached storage
-UPDATE asset SET state = 'deleted' WHERE id = ANY (%(assets)s) AND state = 'stored';
+UPDATE asset SET state = 'deleted', removal = 'withdrawn' WHERE id = ANY (%(assets)s) AND state = 'stored';
 
 -- withdraw_granules: granules that existed only as such an intent
 UPDATE granule g SET state = 'deleted', superseded_by = NULL
 WHERE g.state = 'stored'
   AND g.id IN (SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s))
   AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
-                  WHERE l.granule_id = g.id AND s.role <> 'checksum' AND s.state IN ('stored', 'archived'));
+                  WHERE l.granule_id = g.id AND s.role IN ('data', 'manifest', 'document') AND s.state IN ('stored', 'archived'));
 
 -- keys_of_assets: keys of the granules that these files hold
 SELECT DISTINCT g.key FROM granule_asset l JOIN granule g ON g.id = l.granule_id WHERE l.asset_id = ANY (%(assets)s);
@@ -290,10 +320,13 @@ SELECT DISTINCT g.key FROM granule_asset l JOIN granule g ON g.id = l.granule_id
 -- replaced_assets: archived files of this source all of whose granules have a newer archived version
 SELECT DISTINCT s.id, s.path FROM asset s
 JOIN granule_asset l ON l.asset_id = s.id JOIN granule g ON g.id = l.granule_id
-WHERE g.key = ANY (%(keys)s) AND s.state IN ('archived', 'deleting')
+WHERE g.key = ANY (%(keys)s) AND s.state IN ('archived', 'deleting') AND NOT s.in_place
   AND NOT EXISTS (SELECT FROM granule_asset o JOIN granule h ON h.id = o.granule_id LEFT JOIN granule n ON n.id = h.superseded_by
                   WHERE o.asset_id = s.id AND (n.id IS NULL OR n.state <> 'archived'))
 ORDER BY s.path;
+
+-- deleting_assets: files that a crash left half-way out of storage
+SELECT id, path FROM asset WHERE state = 'deleting' ORDER BY path;
 
 -- mark_deleting: these files are about to leave storage
 UPDATE asset SET state = 'deleting' WHERE id = ANY (%(assets)s) AND state = 'archived';
@@ -303,10 +336,10 @@ UPDATE granule g SET state = 'deleting'
 WHERE g.state = 'archived'
   AND g.id IN (SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s))
   AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
-                  WHERE l.granule_id = g.id AND s.role <> 'checksum' AND s.state IN ('stored', 'archived'));
+                  WHERE l.granule_id = g.id AND s.role IN ('data', 'manifest', 'document') AND s.state IN ('stored', 'archived'));
 
 -- mark_deleted: these files have left storage; the rows stay as tombstones
-UPDATE asset SET state = 'deleted' WHERE id = ANY (%(assets)s) AND state = 'deleting';
+UPDATE asset SET state = 'deleted', removal = %(removal)s WHERE id = ANY (%(assets)s) AND state = 'deleting';
 
 -- granules_deleted: and so have their granules
 UPDATE granule g SET state = 'deleted'

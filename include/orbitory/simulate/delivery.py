@@ -8,12 +8,21 @@ from typing import Any, Protocol, TypeVar
 
 from orbitory.catalogue import Catalogue, Source
 from orbitory.errors import ConfigurationError
-from orbitory.simulate import campaign, passes
+from orbitory.simulate import campaign, passes, uploads
 from orbitory.simulate.faults import Fault
 from orbitory.simulate.items import Item, Writer
+from orbitory.simulate.strips.faults import FAULTS as MAXAR_FAULTS
+from orbitory.simulate.strips.faults import NGA_FAULTS
+from orbitory.simulate.strips.workshop import StripWorkshop
 
-#: Extractors of the catalogue for whose sources deliveries can be made.
-_SIMULATED = ("jpss", "generic")
+#: Grammars of the catalogue for whose sources deliveries can be made, and their faults.
+_FAULTS: Mapping[str, Mapping[str, Fault[Any]]] = {
+    "idps": passes.FAULTS,
+    "any": campaign.FAULTS,
+    "nga": NGA_FAULTS,
+    "maxar": MAXAR_FAULTS,
+    "upload": uploads.FAULTS,
+}
 
 
 class _Planned(Protocol):
@@ -37,10 +46,11 @@ def simulate(  # noqa: PLR0913 - one argument for each option of the command
 ) -> list[dict[str, Any]]:
     """Write a delivery of ``files`` data files below ``out`` and return its ground truth, in the order of paths.
 
-    Sidecars, manifests and orphans come on top of ``files``; faulty files count. The same arguments give the same tree,
+    What stands beside a data file (metadata, sidecars, manifests, orphans, the papers of an order) comes on top of
+    ``files``; the tiles of one strip count once; faulty files count. The same arguments give the same tree,
     byte for byte; only modification times follow the clock: complete files look a day old, those that must wait are
     new. ``faults`` is None, names (also as one text with commas), or ``all``: each once, as far as ``files`` allows
-    (40 are enough). ``granule_bytes`` makes JPSS arrays larger, about so much a granule; it takes
+    (60 are enough). ``granule_bytes`` makes JPSS arrays larger, about so much a granule; it takes
     some 45 times that in memory.
 
     Each entry: ``name`` (path relative to ``out``; undecodable bytes as by ``os.fsdecode``), ``size``, ``sha256``,
@@ -52,11 +62,7 @@ def simulate(  # noqa: PLR0913 - one argument for each option of the command
     chosen = catalogue.source(source)
     _check(chosen, catalogue, files, seed)
     wanted = faults.split(",") if isinstance(faults, str) else list(faults or ())
-    if chosen.extractor == "jpss":
-        granules = passes.JpssWorkshop(catalogue, chosen, seed, granule_bytes)
-        items = _items(granules, passes.FAULTS, wanted, files)
-    else:
-        items = _items(campaign.CorrelativeWorkshop(chosen, seed), campaign.FAULTS, wanted, files)
+    items = _items(_workshop(catalogue, chosen, seed, granule_bytes), _FAULTS[chosen.grammar], wanted, files)
     writer = Writer(_empty(out))
     for item in items:
         writer.write(item)
@@ -65,12 +71,24 @@ def simulate(  # noqa: PLR0913 - one argument for each option of the command
 
 def fault_names(catalogue: Catalogue, source: str) -> tuple[str, ...]:
     """Names of the faults that deliveries of ``source`` can have."""
-    return tuple(passes.FAULTS if catalogue.source(source).extractor == "jpss" else campaign.FAULTS)
+    return tuple(_FAULTS[catalogue.source(source).grammar])
+
+
+def _workshop(catalogue: Catalogue, source: Source, seed: int, granule_bytes: int) -> _Planned:
+    match source.grammar:
+        case "idps":
+            return passes.JpssWorkshop(catalogue, source, seed, granule_bytes)
+        case "any":
+            return campaign.CorrelativeWorkshop(source, seed)
+        case "upload":
+            return uploads.UploadWorkshop(catalogue, source, seed)
+        case _:
+            return StripWorkshop(source, seed)
 
 
 def _check(source: Source, catalogue: Catalogue, files: int, seed: int) -> None:
-    if source.extractor not in _SIMULATED:
-        able = ", ".join(sorted(name for name, each in catalogue.sources.items() if each.extractor in _SIMULATED))
+    if source.grammar not in _FAULTS:
+        able = ", ".join(sorted(name for name, each in catalogue.sources.items() if each.grammar in _FAULTS))
         raise ConfigurationError(f"deliveries of source {source.name} cannot be simulated; possible are: {able}")
     if source.checksums.required:
         raise ConfigurationError(

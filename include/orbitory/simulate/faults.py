@@ -25,7 +25,7 @@ class Workshop(Protocol):
     source: Source
 
     def fresh(self) -> Item:
-        """A good HDF5 file that nobody else gets."""
+        """A good file, with its members, that nobody else gets."""
 
     def draw(self, count: int) -> int:
         """A number from 0 to ``count - 1``, the same for the same seed."""
@@ -96,7 +96,7 @@ def temporary(workshop: Workshop) -> Iterator[Item]:
     item = workshop.fresh()
     half = item.content[: len(item.content) // 2]
     path = _temporary_path(workshop.source, item.path) or item.path
-    yield replace(item, path=path, content=half, young=True).meets("waiting", "temporary")
+    yield replace(item, path=path, content=half, young=True, members=()).meets("waiting", "temporary")
 
 
 def orphan_sidecar(workshop: Workshop) -> Iterator[Item]:
@@ -130,18 +130,18 @@ def symlink(workshop: Workshop) -> Iterator[Item]:
     """A good name that is only a link to another file."""
     item = workshop.fresh()
     target = posixpath.relpath(workshop.settled(), posixpath.dirname(item.path))
-    yield replace(item, content=target, form=Form.LINK).meets("rejected", "type")
+    yield replace(item, content=target, form=Form.LINK, members=()).meets("rejected", "type")
 
 
 def fifo(workshop: Workshop) -> Iterator[Item]:
     """A good name on which a reader would wait for ever."""
-    yield replace(workshop.fresh(), content=b"", form=Form.FIFO).meets("rejected", "type")
+    yield replace(workshop.fresh(), content=b"", form=Form.FIFO, members=()).meets("rejected", "type")
 
 
 def missing_member(workshop: Workshop) -> Iterator[Item]:
     """A folder manifest that names a file which has not come: the others are archived, the manifest waits."""
     here, absent = workshop.fresh(), workshop.fresh()
-    item = replace(here, path=b"sets/incomplete/" + posixpath.basename(here.path))
+    item = here.renamed(lambda path: b"sets/incomplete/" + posixpath.basename(path))
     yield item
     yield manifest("sets/incomplete/MD5SUMS", [item], [posixpath.basename(absent.path).decode()])
 
@@ -157,8 +157,11 @@ def _flipped(workshop: Workshop, content: bytes) -> bytes:
 
 
 def _renamed(item: Item, inserted: bytes) -> Item:
-    stem, suffix = posixpath.splitext(item.path)
-    return replace(item, path=stem + inserted + suffix)
+    def inserting(path: bytes) -> bytes:
+        stem, suffix = posixpath.splitext(path)
+        return stem + inserted + suffix
+
+    return item.renamed(inserting)
 
 
 def _temporary_path(source: Source, path: bytes) -> bytes | None:

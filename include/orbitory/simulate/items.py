@@ -6,7 +6,7 @@ import hashlib
 import os
 import posixpath
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -40,10 +40,26 @@ class Item:
     reason: str = ""
     #: Modified only now, so that it must wait.
     young: bool = False
+    #: Files of its unit (what comes beside a strip's image): written with it, sharing its fate.
+    members: tuple[Item, ...] = ()
+
+    @property
+    def files(self) -> tuple[Item, ...]:
+        """It and its members."""
+        return (replace(self, members=()), *self.members)
 
     def meets(self, fate: str, reason: str = "") -> Item:
         """The same with another fate."""
-        return replace(self, fate=fate, reason=reason)
+        members = tuple(member.meets(fate, reason) for member in self.members)
+        return replace(self, fate=fate, reason=reason, members=members)
+
+    def with_members(self, members: Iterable[Item]) -> Item:
+        """The same with these members, which get its fate."""
+        return replace(self, members=tuple(member.meets(self.fate, self.reason) for member in members))
+
+    def renamed(self, path: Callable[[bytes], bytes]) -> Item:
+        """The same under other paths, and its members likewise."""
+        return replace(self, path=path(self.path), members=tuple(each.renamed(path) for each in self.members))
 
 
 def sidecar(item: Item, algorithm: str, style: str = "text", value: str = "") -> Item:
@@ -65,8 +81,10 @@ def sidecar(item: Item, algorithm: str, style: str = "text", value: str = "") ->
 
 
 def manifest(path: str, items: Iterable[Item], absent: Sequence[str] = ()) -> Item:
-    """Folder manifest of MD5 sums over ``items`` and, with invented sums, over files that never come."""
-    lines = [checksum("md5", item.content).encode() + b"  " + posixpath.basename(item.path) for item in items]
+    """Manifest of MD5 sums over ``items``, in its folder or below, and, with invented sums, over absent files."""
+    files = [file for item in items for file in item.files]
+    folder = posixpath.dirname(path.encode())
+    lines = [checksum("md5", file.content).encode() + b"  " + posixpath.relpath(file.path, folder) for file in files]
     lines += [f"{checksum('md5', name.encode())}  {name}".encode() for name in absent]
     item = Item(path=path.encode(), content=b"\n".join([*lines, b""]))
     return item.meets("waiting", "set") if absent else item
@@ -89,7 +107,12 @@ class Writer:
         self._truth: list[dict[str, Any]] = []
 
     def write(self, item: Item) -> None:
-        """Put it there; a file is complete under its name before its modification time tells so."""
+        """Put it there with its members."""
+        for file in item.files:
+            self._write(file)
+
+    def _write(self, item: Item) -> None:
+        """A file is complete under its name before its modification time tells so."""
         path = self._out / os.fsdecode(item.path)
         if path.parent not in self._folders:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,8 @@
-"""What a file name alone tells: grammars, and which names can be stored at all."""
+"""Names of JPSS files as IDPS and its relatives write them (JPSS CDFCB-X volume I, 3.4)."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,15 +10,8 @@ from datetime import UTC, datetime, timedelta
 from orbitory.catalogue import Catalogue, ProductType, Source
 from orbitory.errors import DataError
 from orbitory.model import Identity
+from orbitory.names.products import product_type
 
-#: Longest last part of a name, in bytes: leaves room below the 255 of file systems for endings and temporary marks.
-MAX_BASE_BYTES = 200
-#: Longest name relative to the landing folder, in bytes, and most folders in it: stays far below PATH_MAX everywhere.
-MAX_PATH_BYTES = 1_000
-MAX_FOLDERS = 32
-
-#: Control, format (bidi overrides, zero-width), surrogate, private use, line and paragraph separators.
-_UNSTORABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 #: IDPS origins since Block 2.0 (2017-03-08), as CLASS explains them: site, environment, string a to c, packing.
 _ORIGIN = re.compile(r"[a-z]{2}[abc](?P<packing>[cu])")
 _PACKING = {"c": "compressed", "u": "uncompressed"}
@@ -57,66 +49,6 @@ _IDPS = (
 )
 
 
-def identify(name: str, source: Source, catalogue: Catalogue) -> Identity:
-    """What ``name`` tells by the grammar of ``source``; folders before it say nothing.
-
-    Raises DataError: ``name`` when it cannot be stored, ``unrecognised`` when it fits no grammar or names a product
-    that the source does not list, ``time`` when its times are impossible.
-    """
-    check_storable(name.encode("utf-8", "surrogatepass"))
-    base = name.rpartition("/")[2]
-    if source.grammar == "any":
-        (product_type,) = catalogue.types_of(source)
-        return Identity(form="any", product_type=product_type.name, products=(), sensor=product_type.sensor)
-    return _idps_identity(read_idps(base), source, catalogue)
-
-
-def identify_any(name: str, catalogue: Catalogue) -> tuple[str, Identity]:
-    """The source whose grammar fits ``name``, and what it tells; grammar ``any`` fits everything, so it is not asked.
-
-    Raises DataError as ``identify`` does, with the reason of every grammar.
-    """
-    reasons: list[str] = []
-    for source in catalogue.sources.values():
-        if source.grammar != "any":
-            try:
-                return source.name, identify(name, source, catalogue)
-            except DataError as error:
-                if error.code != "unrecognised":
-                    raise
-                reasons.append(f"{source.name}: {error.detail}")
-    raise DataError("unrecognised", "; ".join(reasons) or "no source of this catalogue tells files by their names")
-
-
-def check_storable(name: bytes) -> None:
-    """Raise DataError ``name`` when a name relative to its landing folder cannot be kept, shown and typed safely.
-
-    Spaces, quotes, shell characters and other scripts may pass: no step hands names to a shell, and storage paths are
-    made from a safe alphabet (``layout``).
-    """
-    try:
-        text = name.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "name", f"the name is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}"
-        ) from None
-    *folders, base = text.split("/")
-    if any(part in ("", ".", "..") for part in (*folders, base)):
-        raise DataError("name", f"{text!r} is not a plain name below its folder")
-    if len(base.encode()) > MAX_BASE_BYTES:
-        raise DataError("name", f"the name has {len(base.encode())} bytes, at most {MAX_BASE_BYTES} are accepted")
-    if len(name) > MAX_PATH_BYTES or len(folders) > MAX_FOLDERS:
-        raise DataError(
-            "name",
-            f"{len(folders)} folders and {len(name)} bytes, at most {MAX_FOLDERS} and {MAX_PATH_BYTES} are accepted",
-        )
-    if not text.isprintable():
-        for char in text:
-            if unicodedata.category(char) in _UNSTORABLE:
-                called = unicodedata.name(char, "a control character")
-                raise DataError("name", f"the name {text!r} holds U+{ord(char):04X}, {called}")
-
-
 def read_idps(name: str) -> dict[str, str]:
     """The parts of an IDPS file name as they are written; "" for those left out.
 
@@ -149,16 +81,18 @@ def read_idps(name: str) -> dict[str, str]:
     return values
 
 
-def _idps_identity(parts: dict[str, str], source: Source, catalogue: Catalogue) -> Identity:
+def idps_identity(name: str, source: Source, catalogue: Catalogue) -> Identity:
+    """What the file name ``name`` tells by the IDPS grammar. Raises DataError ``unrecognised`` or ``time``."""
+    parts = read_idps(name)
     products = tuple(parts["products"].split("-"))
-    types = [_product_type(product_id, source, catalogue) for product_id in products]
+    types = [product_type(product_id, source, catalogue) for product_id in products]
     lead, sensors = _lead(types)
     start = idps_time(parts["date"], parts["start"])
     end = idps_time(parts["date"], parts["end"])
     if (
         parts["end"] < parts["start"]
     ):  # the end's date is not in the name: it ran over midnight (satpy reads it so, too)
-        end = _shift(end, days=1)
+        end = _shifted(end, days=1)
     details = {"origin": parts["origin"], "domain": parts["domain"]}
     if match := _ORIGIN.fullmatch(parts["origin"]):
         details["packing"] = _PACKING[match["packing"]]
@@ -176,16 +110,6 @@ def _idps_identity(parts: dict[str, str], source: Source, catalogue: Catalogue) 
         orbit=int(parts["orbit"]) if parts["orbit"] else None,
         created=idps_time(created[:8], created[8:]) if created else None,
         details=details,
-    )
-
-
-def _product_type(product_id: str, source: Source, catalogue: Catalogue) -> ProductType:
-    if found := catalogue.find_product(source, product_id):
-        return found
-    raise DataError(
-        "unrecognised",
-        f"product id {product_id} is in no product type of source {source.name}: add it under [ids] of a file "
-        f"catalogue/products/<type>.toml that catalogue/sources/{source.name}.toml lists under products",
     )
 
 
@@ -225,10 +149,10 @@ def idps_time(date: str, clock: str) -> datetime:
         raise DataError("time", f"{date} {clock} is no date and time") from None
     if moment < _FIRST_REAL_TIME:
         raise DataError("time", f"{date} is a fill value, not a date")
-    return _shift(moment, seconds=1) if leap else moment
+    return _shifted(moment, seconds=1) if leap else moment
 
 
-def _shift(moment: datetime, **by: int) -> datetime:
+def _shifted(moment: datetime, **by: int) -> datetime:
     try:
         return moment + timedelta(**by)
     except OverflowError:

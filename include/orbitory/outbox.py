@@ -1,0 +1,154 @@
+"""Messages to people, kept in the inventory until the mail server took them.
+
+A message is committed together with the verdict that it tells, so neither exists without the other and no run waits
+for a mail server. Whoever sends holds the row's lock meanwhile: two senders never send one message at once. A sender
+that dies between the server's answer and our commit sends again; both copies carry one Message-ID, by which a mail
+program shows them as one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orbitory.catalogue import Source
+from orbitory.errors import ConfigurationError
+from orbitory.inventory import Inventory, Row
+from orbitory.notices import Notice, compose, story_of
+
+log = logging.getLogger(__name__)
+
+#: With the pauses of statement ``message_failed``, about four days: as long as mail servers themselves try.
+MOST_TRIES = 100
+#: After so many that were not taken the server is left alone until the next time.
+_MOST_DELAYED = 3
+_KIND = "ingest_failed"
+
+
+class Refused(Exception):
+    """The mail server will never take this message: trying again cannot help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message that is due."""
+
+    id: int
+    source: str
+    #: Empty: nobody is named, so the postmaster shall know.
+    recipients: tuple[str, ...]
+    subject: str
+    text: str
+    html: str
+    attachment_name: str | None
+    attachment: bytes | None
+    created_at: datetime
+
+    @property
+    def key(self) -> str:
+        """Left part of the Message-ID: the same whenever, by whomever and how often it is sent."""
+        return f"orbitory.outbox.{self.id}.{self.created_at:%Y%m%dT%H%M%S%f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What a sender achieved."""
+
+    sent: int = 0
+    #: Not taken, tried again later.
+    delayed: int = 0
+    #: Given up: a person must look.
+    failed: int = 0
+
+
+def tell_failure(inventory: Inventory, source: Source, *, actor: str, verdict: str, link: str) -> Notice:
+    """Put the message about the failed run of ``actor`` into the outbox, within the caller's transaction if any.
+
+    A run has one message: a repeated call changes nothing.
+    """
+    notice = compose(story_of(inventory, source=source.name, actor=actor, verdict=verdict, link=link))
+    attached = notice.attachment
+    inventory.run(
+        "enqueue_message",
+        kind=_KIND,
+        source=source.name,
+        actor=actor,
+        run=notice.run,
+        recipients=list(source.notify),
+        subject=notice.subject,
+        text=notice.text,
+        html=notice.html,
+        attachment_name=attached.name if attached else None,
+        attachment=attached.content if attached else None,
+    )
+    return notice
+
+
+def withdraw_failure(inventory: Inventory, source: Source, *, actor: str) -> None:
+    """The run of ``actor`` was repeated and is well: a message that was not sent yet never will be."""
+    inventory.run("drop_message", kind=_KIND, source=source.name, actor=actor)
+
+
+def deliver(inventory: Inventory, send: Callable[[Message], None], *, actor: str | None = None) -> Delivery:
+    """Hand what is due to ``send``, one after the other; ``actor``: only what tells about that run.
+
+    ``send`` returns when the mail server has taken the message, raises Refused when it never will, and anything else
+    when it may later. Any number of senders may be at work.
+    """
+    sent = delayed = failed = after = 0
+    while delayed < _MOST_DELAYED:
+        with inventory.transaction():
+            row = inventory.one("claim_message", after=after, actor=actor)
+            if row is None:
+                break
+            after = row["id"]
+            error = _attempt(send, row)
+            if error is None:
+                inventory.run("message_sent", id=after)
+                sent += 1
+                continue
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
+            refused = isinstance(error, Refused)
+            state = inventory.one("message_failed", id=after, error=told, refused=refused, most=MOST_TRIES)
+            given_up = state is not None and state["state"] == "failed"
+            failed += given_up
+            delayed += not given_up
+        fate = "given up" if given_up else "tried again later"
+        log.warning("message %d about %s was not sent, %s: %s", after, row["source"], fate, told)
+    return Delivery(sent=sent, delayed=delayed, failed=failed)
+
+
+def _attempt(send: Callable[[Message], None], row: Row) -> Exception | None:
+    try:
+        send(_message(row))
+    except Exception as error:  # noqa: BLE001 - whatever went wrong is written beside the message and tried again
+        return error
+    return None
+
+
+def _message(row: Row) -> Message:
+    content = row["attachment"]
+    return Message(
+        **{key: row[key] for key in ("id", "source", "subject", "text", "html", "attachment_name", "created_at")},
+        recipients=tuple(row["recipients"]),
+        attachment=bytes(content) if content is not None else None,
+    )
+
+
+def messages(inventory: Inventory, *, everything: bool = False) -> list[Row]:
+    """Unsent messages, oldest first, without their bodies; ``everything``: the sent and dropped ones too."""
+    return inventory.all("outbox_list", all=everything)
+
+
+def retry(inventory: Inventory, ids: tuple[int, ...] = ()) -> list[int]:
+    """Make unsent messages due at once, those of ``ids`` or all; returns their numbers.
+
+    Raises ConfigurationError when one of ``ids`` is not an unsent message.
+    """
+    with inventory.transaction():
+        due = [row["id"] for row in inventory.all("retry_messages", ids=list(ids) or None)]
+        if unknown := set(ids) - set(due):
+            raise ConfigurationError(f"there is no unsent message {min(unknown)}: see `orbitory outbox list`")
+    return sorted(due)
