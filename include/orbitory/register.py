@@ -19,9 +19,8 @@ from pathlib import Path
 from orbitory import announcements
 from orbitory.catalogue import Source
 from orbitory.errors import ConfigurationError, DataError
-from orbitory.ingest.batches import Bounds, Slice, cut
-from orbitory.ingest.detect import BatchRef, candidate, planned_rows, recover, seen_rows, start_run
-from orbitory.ingest.ledger import LEASE
+from orbitory.ingest.batches import Bounds, cut
+from orbitory.ingest.detect import BatchRef, candidate, fill_planned, insert_batches, recover, seen_rows, start_run
 from orbitory.ingest.report import RunReport, report
 from orbitory.ingest.run import work_all
 from orbitory.ingest.units import MANIFEST_BYTES, Candidate, Look, group, read_manifest
@@ -138,7 +137,10 @@ class _Registration:
             # A unit is looked at again as a whole when one of its files is new or was mended.
             units = [unit for unit in found if not {part.file.path for part in unit.parts} <= known]
             bounds = Bounds(files=source.batch.max_files, bytes=source.batch.max_bytes)
-            self._record(cut(units, bounds.shared_among(self.workers, len(rows))))
+            slices = cut(units, bounds.shared_among(self.workers, len(rows)))
+            fill_planned(self.site, insert_batches(self.site, source, self.run, slices, self.root))
+            inventory.run("register_arrivals", source=source.name, run=self.run)
+            inventory.run("register_members")
         return self.open_batches()
 
     def _look(self) -> Look:
@@ -147,19 +149,6 @@ class _Registration:
             ever_seen=lambda names: {name for name in names if os.path.lexists(self.root / name)},
             announced=self.announced,
         )
-
-    def _record(self, slices: Sequence[Slice]) -> None:
-        inventory = self.site.inventory
-        planned = []
-        for part in slices:
-            about = {"partition": part.partition, "files": part.files, "bytes": part.bytes, "root": str(self.root)}
-            row = inventory.one("register_batch", run=self.run, source=self.source.name, lease=LEASE, **about)
-            assert row is not None
-            planned += [(row["id"], unit) for unit in part.units]
-        inventory.run("create_planned")
-        inventory.copy_in("copy_planned", planned_rows(planned))
-        inventory.run("register_arrivals", source=self.source.name, run=self.run)
-        inventory.run("register_members")
 
     def open_batches(self) -> tuple[BatchRef, ...]:
         """What this run has planned or adopted and not finished."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import posixpath
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -138,18 +139,12 @@ def read_everything(file: h5f.FileID, size: int, header: Header) -> list[Finding
     if len(names) == _OBJECT_LIMIT:
         findings.append(warning("not_fully_read", f"more than {_OBJECT_LIMIT} objects: the rest was not read"))
     for name in [b"/", *(name for name in names if name != b".")]:
-        try:
+        with _looking_at(name, findings):
             thing = h5o.open(file, name)
             if not header.of(f"/{text(name.lstrip(b'/'))}"):
                 header.add(name, attributes(thing, findings))
             if isinstance(thing, h5d.DatasetID):
                 _read_dataset(thing, size, budget)
-        except Unreadable as error:
-            findings.append(warning("unsupported", f"{text(name)}: {error}"))
-        except DataError as error:
-            raise DataError(error.code, f"{text(name)}: {error.detail}") from error
-        except FAULTS as error:
-            raise fault(text(name), error) from error
     if budget.exceeded:
         findings.append(warning("not_fully_read", f"inflates to more than {budget.total} bytes: the rest was not read"))
     return findings
@@ -177,18 +172,25 @@ def check_reach(file: h5f.FileID) -> list[Finding]:
     if len(names) == _OBJECT_LIMIT:
         findings.append(warning("not_fully_read", f"more than {_OBJECT_LIMIT} objects: the rest was not read"))
     for name in names:
-        try:
+        with _looking_at(name, findings):
             thing = h5o.open(file, name)
             if isinstance(thing, h5d.DatasetID) and thing.get_offset() is None:  # else it stands here in one piece
                 plan = thing.get_create_plist()
                 _check_storage(plan, plan.get_layout())
-        except Unreadable as error:
-            findings.append(warning("unsupported", f"{text(name)}: {error}"))
-        except DataError as error:
-            raise DataError(error.code, f"{text(name)}: {error.detail}") from error
-        except FAULTS as error:
-            raise fault(text(name), error) from error
     return findings
+
+
+@contextmanager
+def _looking_at(name: bytes, findings: list[Finding]) -> Iterator[None]:
+    """Say which object it was that could not be read; what this library has no means for is only a finding."""
+    try:
+        yield
+    except Unreadable as error:
+        findings.append(warning("unsupported", f"{text(name)}: {error}"))
+    except DataError as error:
+        raise DataError(error.code, f"{text(name)}: {error.detail}") from error
+    except FAULTS as error:
+        raise fault(text(name), error) from error
 
 
 def _note_link(name: bytes, info: Any, findings: list[Finding]) -> None:

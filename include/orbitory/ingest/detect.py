@@ -25,6 +25,9 @@ from orbitory.zones import Seen, display, read_small, scan
 
 log = logging.getLogger(__name__)
 
+#: A unit and the number of its batch; none while it waits.
+Planned = tuple[int | None, Unit]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRef:
@@ -178,27 +181,32 @@ def _selected(unit: Unit, selection: Selection) -> bool:
 
 
 def _record(site: Site, source: Source, run: int, slices: Sequence[Slice], waiting: Sequence[Unit]) -> None:
-    inventory = site.inventory
-    planned: list[tuple[int | None, Unit]] = [(None, unit) for unit in waiting]
+    fill_planned(site, [*((None, unit) for unit in waiting), *insert_batches(site, source, run, slices)])
+    site.inventory.run("record_arrivals", source=source.name, run=run)
+    site.inventory.run("join_sidecars", source=source.name)
+
+
+def insert_batches(
+    site: Site, source: Source, run: int, slices: Sequence[Slice], root: Path | None = None
+) -> list[Planned]:
+    """Make a batch of each slice. ``root``: the registered folder in which the files stay."""
+    place = None if root is None else str(root)
+    planned: list[Planned] = []
     for part in slices:
-        row = inventory.one(
-            "insert_batch",
-            run=run,
-            source=source.name,
-            partition=part.partition,
-            files=part.files,
-            bytes=part.bytes,
-            lease=LEASE,
-        )
+        about = {"partition": part.partition, "files": part.files, "bytes": part.bytes, "root": place}
+        row = site.inventory.one("insert_batch", run=run, source=source.name, lease=LEASE, **about)
         assert row is not None
         planned += [(row["id"], unit) for unit in part.units]
-    inventory.run("create_planned")
-    inventory.copy_in("copy_planned", planned_rows(planned))
-    inventory.run("record_arrivals", source=source.name, run=run)
-    inventory.run("join_sidecars", source=source.name)
+    return planned
 
 
-def planned_rows(planned: Sequence[tuple[int | None, Unit]]) -> Iterator[tuple[object, ...]]:
+def fill_planned(site: Site, planned: Iterable[Planned]) -> None:
+    """Fill the table ``planned``, which lasts as long as the transaction."""
+    site.inventory.run("create_planned")
+    site.inventory.copy_in("copy_planned", _planned_rows(planned))
+
+
+def _planned_rows(planned: Iterable[Planned]) -> Iterator[tuple[object, ...]]:
     """Rows of ``copy_planned``: every file of every unit, with the batch it goes to."""
     for batch, unit in planned:
         start, end = unit.span or (None, None)

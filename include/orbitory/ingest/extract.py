@@ -66,18 +66,23 @@ def _read(site: Site, held: Claim) -> Iterator[Read]:
 
 
 def _task(site: Site, held: Claim, work: Work) -> ExtractTask:
-    main = _member(site, held, work.main)
+    main, *members = (_member(site, held, row) for row in (work.main, *work.members))
+    return task_of(site, held.source, main, members)
+
+
+def task_of(site: Site, source: Source, main: Member, members: Sequence[Member]) -> ExtractTask:
+    """What the child needs to read a unit: the file that speaks for it, and those beside it."""
     return ExtractTask(
         id=main.id,
         path=main.path,
-        extractor=held.source.extractor,
-        source=held.source.name,
+        extractor=source.extractor,
+        source=source.name,
         name=main.name,
         identity=main.identity,
-        collections=collections_of(site, held.source, main.identity),
+        collections=_collections_of(site, source, main.identity),
         checksummed=main.checksummed,
         stat=main.stat,
-        members=tuple(_member(site, held, row) for row in work.members),
+        members=tuple(members),
     )
 
 
@@ -92,7 +97,7 @@ def _member(site: Site, held: Claim, row: Row) -> Member:
     )
 
 
-def collections_of(site: Site, source: Source, identity: Identity) -> tuple[tuple[str, str], ...]:
+def _collections_of(site: Site, source: Source, identity: Identity) -> tuple[tuple[str, str], ...]:
     """Collections of the products that the name promises; of an upload, its possible types and their longest stays."""
     if source.grammar == "upload":
         return tuple(

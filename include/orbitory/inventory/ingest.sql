@@ -67,9 +67,9 @@ WHERE a.id IS NULL OR a.state = 'waiting';
 -- ever_seen: which of these names this source has ever delivered
 SELECT DISTINCT name FROM arrival WHERE source = %(source)s AND name = ANY (%(names)s);
 
--- insert_batch: a new batch of this run
-INSERT INTO batch (run_id, source, partition, files, bytes, lease_until)
-VALUES (%(run)s, %(source)s, %(partition)s, %(files)s, %(bytes)s, now() + %(lease)s::interval) RETURNING id;
+-- insert_batch: a new batch of this run; root: of a registered folder, in which the files stay
+INSERT INTO batch (run_id, source, partition, files, bytes, lease_until, root)
+VALUES (%(run)s, %(source)s, %(partition)s, %(files)s, %(bytes)s, now() + %(lease)s::interval, %(root)s) RETURNING id;
 
 -- create_planned: the decisions of detect, for this transaction
 CREATE TEMP TABLE planned (path bytea, name text, role text, unit_path bytea, batch_id bigint, state text, reason text,

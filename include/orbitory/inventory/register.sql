@@ -10,10 +10,6 @@ SELECT s.path, s.name, s.dev, s.ino, s.size, s.mtime_ns, s.ctime_ns, s.regular,
                     AND (a.run_id = %(run)s OR coalesce(a.detail, '') NOT LIKE 'changed while it was registered%%')) AS known
 FROM seen s;
 
--- register_batch: a new batch of files that stay where they are
-INSERT INTO batch (run_id, source, partition, files, bytes, lease_until, root)
-VALUES (%(run)s, %(source)s, %(partition)s, %(files)s, %(bytes)s, now() + %(lease)s::interval, %(root)s) RETURNING id;
-
 -- register_arrivals: the ledger's rows of files that never stood in a landing zone
 INSERT INTO arrival (source, path, name, role, run_id, batch_id, state, landed, reason, stage, detail, sensor, sensing_start,
                      sensing_end, dev, ino, size, mtime_ns, ctime_ns, announced)

@@ -13,7 +13,7 @@ _TOLERANCE = timedelta(seconds=1)
 _IKONOS_TOLERANCE = timedelta(minutes=1)
 #: From the first moment of a day to its last.
 _DAY = timedelta(days=1, microseconds=-1)
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 #: Years are written with two digits; the first of these satellites flew in 1999.
 _FIRST_YEAR = 90
 
@@ -74,5 +74,5 @@ def _day(year: str, month: str, day: str) -> Taken:
 
 def _date(year: str, month: str, day: str) -> str:
     """``YYYYMMDD`` of two digits of a year, an English or numeric month, and a day."""
-    number = month if month.isdigit() else f"{_MONTHS.index(month.upper()) + 1:02}"
+    number = month if month.isdigit() else f"{MONTHS.index(month.upper()) + 1:02}"
     return f"{19 if int(year) >= _FIRST_YEAR else 20}{year}{number}{day}"

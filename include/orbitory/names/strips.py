@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from orbitory.errors import DataError
 from orbitory.names.strip_files import file_role
+from orbitory.names.strip_times import MONTHS
 
-_MONTH = "(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
+_MONTH = f"(?:{'|'.join(MONTHS)})"
 _CODE = r"[A-Z]{2,3}_[0-9A-Z]{12,13}(?![0-9A-Z])"
 _HEX = r"[0-9A-F]{16}"
 _UUID = r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}(?:-INV)?"

@@ -14,7 +14,7 @@ from orbitory.catalogue import Source
 from orbitory.duplicates import version_rank
 from orbitory.errors import DataError
 from orbitory.extract import ExtractTask, Member
-from orbitory.ingest.extract import collections_of
+from orbitory.ingest.extract import task_of
 from orbitory.inventory import Row
 from orbitory.model import Extraction
 from orbitory.reprocess.pages import Problem, Slice, Unit, record
@@ -94,18 +94,7 @@ def _task(piece: Slice, unit: Unit) -> ExtractTask:
     source = piece.site.catalogue.source(unit.rows[0]["source"])
     folder = _folder(piece, unit)
     main, *members = (_member(piece, source, folder, row) for row in unit.readable)
-    return ExtractTask(
-        id=main.id,
-        path=main.path,
-        extractor=source.extractor,
-        source=source.name,
-        name=main.name,
-        identity=main.identity,
-        collections=collections_of(piece.site, source, main.identity),
-        checksummed=unit.readable[0]["checksummed"],
-        stat=main.stat,
-        members=tuple(members),
-    )
+    return task_of(piece.site, source, main, members)
 
 
 def _member(piece: Slice, source: Source, folder: Path, row: Row) -> Member:
