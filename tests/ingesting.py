@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from pathlib import Path
 
 from orbitory.digest import digest
 from orbitory.ingest.report import RunReport
@@ -13,6 +15,17 @@ from orbitory.zones import display
 
 FATES = ("archived", "duplicate", "conflict", "rejected", "waiting")
 Truth = list[dict[str, object]]
+
+
+def sizes_and_sums(folder: Path) -> dict[str, tuple[int, str]]:
+    """Bytes and SHA-256 of every file below ``folder``, by name; what is no regular file has none."""
+    found = {}
+    for above, _, names in os.walk(folder):
+        for name in names:
+            path = Path(above, name)
+            content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            found[str(path.relative_to(folder))] = (len(content), hashlib.sha256(content).hexdigest())
+    return found
 
 
 def ledger(settings: Settings) -> dict[str, tuple[str, str]]:

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from answers import Answer, Orbitory
 from holdings import Granule, Holdings
 from orbitory import search
 from orbitory.cli import main, parser
@@ -24,20 +24,6 @@ from private_stack.postgres import Cluster
 
 NOON = datetime(2024, 2, 10, 12, tzinfo=UTC)
 SVM = "SVM01_npp_d20240210_t2355021_e0000427_b00001_c20240211000000000000_noac_ops.h5"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Orbitory = Callable[..., Answer]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 
+from ingesting import sizes_and_sums
 from orbitory import announcements
 from orbitory.catalogue import Catalogue, load
 from orbitory.errors import ConfigurationError, DataError
@@ -58,13 +59,7 @@ def _named(truth: Truth, part: str) -> list[dict[str, object]]:
 
 def test_the_ground_truth_names_every_file_with_its_size_and_sum(faulty) -> None:
     _, out, truth = faulty
-    found = {}
-    for folder, _, names in os.walk(out):
-        for name in names:
-            path = Path(folder, name)
-            content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-            found[str(path.relative_to(out))] = (len(content), hashlib.sha256(content).hexdigest())
-    assert {entry["name"]: (entry["size"], entry["sha256"]) for entry in truth} == found
+    assert {entry["name"]: (entry["size"], entry["sha256"]) for entry in truth} == sizes_and_sums(out)
     assert json.loads(json.dumps(truth)) == truth
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ import pytest
 import rasterio
 from rasterio.transform import RPCTransformer
 
+from ingesting import sizes_and_sums
 from orbitory import announcements
 from orbitory.catalogue import Catalogue, load
 from orbitory.errors import ConfigurationError, DataError
@@ -115,13 +115,7 @@ def _images(paths: list[Path]) -> list[Path]:
 
 def test_the_ground_truth_names_every_file_with_its_size_and_sum(faulty) -> None:
     _, out, truth = faulty
-    found = {}
-    for folder, _, names in os.walk(out):
-        for name in names:
-            path = Path(folder, name)
-            content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-            found[str(path.relative_to(out))] = (len(content), hashlib.sha256(content).hexdigest())
-    assert {entry["name"]: (entry["size"], entry["sha256"]) for entry in truth} == found
+    assert {entry["name"]: (entry["size"], entry["sha256"]) for entry in truth} == sizes_and_sums(out)
     assert json.loads(json.dumps(truth)) == truth
 
 
