@@ -2,9 +2,9 @@
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 FROM ${BASE_IMAGE}
 
-# Wheels of rasterio expect the system's libexpat.
+# Wheels of rasterio expect the system's libexpat; PGEs run under bubblewrap where the container may make namespaces.
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates libexpat1 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends bubblewrap ca-certificates libexpat1 \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 50000 --gid 0 --create-home --home-dir /opt/airflow airflow \
     && install -d -o airflow -g 0 -m 0770 /opt/airflow/logs /opt/airflow/config /srv/orbitory

@@ -29,14 +29,14 @@ status: ## what runs, and where
 
 test: ## every test; ARGS="-k name" for some of them
 	@bin/environment --tests
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n 2 $(ARGS)
 
 test-quick: env ## only tests without Airflow, browser and faults, a minute or two
 	@$(python) -m pytest -q -m "not stack and not airflow and not browser and not slow and not faults" $(ARGS)
 
 requirements: ## run every test and rewrite docs/requirements.md
 	@bin/environment --tests
-	@$(python) -m pytest --write-requirements
+	@$(python) -m pytest -n 2 --write-requirements
 
 check: ## formatting, lint, types, layers, catalogue and compose file, under a minute
 	@bin/environment

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import CronTriggerTimetable, TriggerRule, dag, task, task_group
+from airflow.sdk import TriggerRule, dag, task, task_group
 
 from orbitory.catalogue import Source
-from orbitory_airflow import runtime
+from orbitory_airflow import execution, runtime
+from orbitory_airflow.assets import INVENTORY
 from orbitory_airflow.notices import send_notice
 from orbitory_airflow.policy import BATCH_LABEL, DEFAULTS, form
 
@@ -33,7 +34,7 @@ def define(source: Source) -> None:
         dag_id=f"ingest_{source.name}",
         description=f"{source.title}: landing zone → archive",
         doc_md=f"# {source.title}\n{__doc__}",
-        schedule=CronTriggerTimetable(source.schedule, timezone="UTC"),
+        schedule=execution.ingest_schedule(source),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
@@ -64,14 +65,18 @@ def define(source: Source) -> None:
                 """Decide duplicates and commit the intent to archive."""
                 runtime.step("store", batch)
 
-            @task(map_index_template=BATCH_LABEL)
+            @task(map_index_template=BATCH_LABEL, outlets=[INVENTORY])
             def archive(batch: dict[str, int | str]) -> None:
                 """Place the files durably, make them visible, then clear them from the landing zone."""
                 runtime.step("archive", batch)
 
             verify(batch=batch) >> extract(batch=batch) >> store(batch=batch) >> archive(batch=batch)
 
-        @task(trigger_rule=TriggerRule.ALL_DONE, multiple_outputs=False, on_failure_callback=send_notice(source))
+        @task(
+            trigger_rule=TriggerRule.ALL_DONE,
+            multiple_outputs=False,
+            on_failure_callback=send_notice(source),
+        )
         def report() -> dict[str, int]:
             """Count the run from the ledger; fail when a batch is unfinished or too many files were rejected."""
             return runtime.report(source.name)

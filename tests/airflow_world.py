@@ -147,6 +147,13 @@ class Stage(Site):
             time.sleep(0.5)
         return state
 
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        """Wait for something to become true."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it never happened"
+            time.sleep(0.25)
+
     def tasks(self, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
         """States of all task instances by task and map index."""
         return {(each["task_id"], each["map_index"]): each["state"] for each in self.api.tasks(dag_id, run_id)}

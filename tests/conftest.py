@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from orbitory.inventory.migrate import migrate
 from orbitory.settings import CHECKOUT, Settings
@@ -34,11 +35,14 @@ FAST = {
 }
 #: Folders of servers that a test run starts end in its process id.
 _PREFIXES = ("orbitory-tests-", "orbitory-stack-")
+_STACK = "tests/stack/"
 _numbers = itertools.count(1)
 
 
-def pytest_configure() -> None:
-    """Asked to end, stop the servers first."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Clear up after a run that was killed; asked to end, stop the servers first."""
+    if not hasattr(config, "workerinput"):
+        _remove_leftovers(Path(tempfile.gettempdir()))
     ours = os.getpid()
 
     def end(number: int, frame: object) -> None:
@@ -49,6 +53,28 @@ def pytest_configure() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a running Airflow takes longest, so it begins."""
+    items.sort(key=lambda item: _scope(item.nodeid) != _STACK)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Hand out whole files, and what shares a running Airflow to one process."""
+    config.option.loadscopereorder = False
+    return ByScope(config, log)
+
+
+class ByScope(LoadScopeScheduling):
+    """Tests that set up the same things stay together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _scope(nodeid)
+
+
+def _scope(node: str) -> str:
+    return _STACK if node.startswith(_STACK) else node.partition("::")[0]
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -63,9 +89,7 @@ def _remove_leftovers(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """The running server of this test run, with the roles of a real site."""
-    folder = Path(tempfile.gettempdir())
-    _remove_leftovers(folder)
-    places = Places(home=folder / f"{_PREFIXES[0]}{os.getpid()}")
+    places = Places(home=Path(tempfile.gettempdir()) / f"{_PREFIXES[0]}{os.getpid()}")
     cluster = Cluster(places, FAST)
     try:
         cluster.start()

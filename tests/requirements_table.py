@@ -53,9 +53,13 @@ class RequirementTable:
                 raise pytest.UsageError(f"{item.nodeid}: {wrong} is no requirement id")
             if ids:
                 self.ids[item.nodeid] = tuple(dict.fromkeys(ids))
+                item.user_properties.append(("requirements", self.ids[item.nodeid]))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember how it went; a failing set-up or teardown is a failure."""
+        for name, ids in report.user_properties:
+            if name == "requirements":  # where other processes run the tests, only they have collected them
+                self.ids[report.nodeid] = tuple(map(str, ids))
         if report.nodeid in self.ids and (report.when == "call" or report.outcome != "passed"):
             self.outcomes[report.nodeid].add(report.outcome)
 
@@ -105,7 +109,8 @@ class RequirementTable:
         config = session.config
         chosen = any(config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "ignore"))
         stopped = session.shouldfail or session.shouldstop or session.exitstatus in (2, 3, 4)
-        if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or chosen or stopped:
+        part = hasattr(config, "workerinput")  # of a run that another process keeps the table of
+        if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or chosen or stopped or part:
             return
         self.finish(ran=not config.getoption("collectonly"))
         if self.complaints and session.exitstatus == pytest.ExitCode.OK:

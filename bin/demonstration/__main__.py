@@ -1,4 +1,4 @@
-"""Start the stack, deliver, run the ingest in Airflow, follow it, explain what happened."""
+"""Start the stack, deliver, run ingest and PGEs in Airflow, follow them, explain what happened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demonstration import screen
+from demonstration import making, screen
 from demonstration.api import AirflowApi
 from demonstration.delivery import FILES, Delivery
 from orbitory.inventory import Inventory, connect
@@ -44,6 +44,8 @@ def main() -> int:
         outcomes = [
             _outcome(api, inventory, delivery, runs[delivery.source], delivery in new) for delivery in deliveries
         ]
+        making.follow(console, api, inventory, new=bool(new), patience_seconds=_PATIENCE_SECONDS)
+        made = making.states(inventory)
         _explain(console, stack, inventory, outcomes)
     console.print(f"[bold]Airflow[/]  {login['address']}  user {login['user']}  password {login['password']}")
     for outcome in outcomes:
@@ -51,8 +53,10 @@ def main() -> int:
     console.print(
         "[bold]Try[/]      bin/orbitory status · bin/orbitory quarantine list · bin/orbitory search --product SVM01"
     )
+    console.print("         bin/orbitory plan · bin/orbitory why 1 · bin/orbitory stats --pge --per hour")
     console.print("         make down stops it, make demo goes on where it stood, make clean deletes it")
-    return 0 if all(outcome.well for outcome in outcomes) else 1
+    well = all(outcome.well for outcome in outcomes) and not any(made[pge]["failed"] for pge in making.PGES)
+    return 0 if well else 1
 
 
 def _deliver(console: Console, deliveries: Sequence[Delivery], environment: dict[str, str]) -> list[Delivery]:
@@ -140,6 +144,7 @@ def _explain(console: Console, stack: Stack, inventory: Inventory, outcomes: Seq
     screen.fates(console, outcomes)
     screen.quarantine(console, inventory.all("status_quarantine"))
     screen.waiting(console, inventory.all("status_waiting"))
+    screen.products(console, making.states(inventory), making.ancestry(inventory))
     screen.mails(console, stack.places.mail)
 
 

@@ -51,6 +51,16 @@ class AirflowApi:
         """Let the schedule and triggered runs begin."""
         self.call("PATCH", f"/api/v2/dags/{quote(dag_id)}", {"is_paused": False})
 
+    def pause(self, dag_id: str) -> None:
+        """Let no more runs begin."""
+        self.call("PATCH", f"/api/v2/dags/{quote(dag_id)}", {"is_paused": True})
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Its runs, newest first."""
+        query = urlencode({"limit": 100, "order_by": "-run_after"})
+        found: list[dict[str, Any]] = self.call("GET", f"/api/v2/dags/{quote(dag_id)}/dagRuns?{query}")["dag_runs"]
+        return found
+
     def active_runs(self, dag_id: str) -> int:
         """Runs that are queued or running."""
         query = urlencode({"limit": 1, "state": ["queued", "running"]}, doseq=True)

@@ -104,6 +104,21 @@ def waiting(console: Console, rows: Iterable[Mapping[str, object]]) -> None:
     reasons(console, "Waiting in the landing zone for a later run", rows, WAITS)
 
 
+def products(console: Console, told: Mapping[str, Mapping[str, int]], lineage: Iterable[str]) -> None:
+    """Instances of PGEs by state, and from what one of their products was made."""
+    table = Table(title="What was made of them", title_justify="left")
+    for head in ("PGE", "made", "failed", "under way", "waiting for inputs"):
+        table.add_column(head, justify="left" if head == "PGE" else "right", no_wrap=True)
+    for pge, counts in sorted(told.items()):
+        under_way = sum(counts.get(state, 0) for state in ("ready", "running", "delivered"))
+        figures = (counts.get("done", 0), counts.get("failed", 0), under_way, counts.get("waiting", 0))
+        table.add_row(pge, *(f"{figure:,}" for figure in figures))
+    console.print(table)
+    for line in lineage:
+        console.print(escape(line), soft_wrap=True)
+    console.print()
+
+
 def mails(console: Console, folder: Path) -> None:
     """The last messages that the stack's mail server caught."""
     if not folder.is_dir():

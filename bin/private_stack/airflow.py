@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,12 +58,32 @@ class Airflow:
         """All pools, as ``airflow pools import`` takes them.
 
         Together they have as many slots as there are tasks at once: what the local executor is given it begins at
-        once, so live data never waits behind a backfill.
+        once, so live data never waits behind a backfill, nor behind PGEs.
         """
         backfill = max(1, self.parallelism // 5)
-        slots = {"default_pool": max(1, self.parallelism - backfill), "backfill": backfill}
+        queues = self._queues()
+        pges = {f"pge_{queue}": max(1, self.parallelism * 2 // 5 // len(queues)) for queue in queues}
+        rest = max(1, self.parallelism - backfill - sum(pges.values()))
+        slots = {"default_pool": rest, "backfill": backfill, **pges}
         told = {"default_pool": "live data", "backfill": "work on the past; together: parallelism"}
-        return {name: {"slots": slots[name], "description": told[name], "include_deferred": False} for name in slots}
+        return {
+            name: {
+                "slots": slots[name],
+                "description": told.get(name, "PGEs that run at once"),
+                "include_deferred": False,
+            }
+            for name in slots
+        }
+
+    def _queues(self) -> list[str]:
+        """Where PGEs of the catalogue wait: the default queue, and those that their files name."""
+        found = {"default"}
+        given = self.overrides.get("ORBITORY_CATALOGUE") or os.environ.get("ORBITORY_CATALOGUE")
+        folder = Path(given or self.places.checkout / "include" / "catalogue") / "pges"
+        for file in sorted(folder.glob("*.toml")):
+            with contextlib.suppress(OSError, ValueError, KeyError):  # a broken file is the catalogue's to tell
+                found.add(str(tomllib.loads(file.read_text())["run"]["queue"]))
+        return sorted(found)
 
     def password(self) -> str:
         """The administrator's password, made once."""

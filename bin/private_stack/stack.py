@@ -100,7 +100,7 @@ class Stack:
                 self.airflow.password()
                 self._migrate_airflow()
                 self._start(deadline)
-                self._pools()
+            self._pools()
         say(f"Airflow is at {self.airflow.address} (user {USER}; the password: bin/stack login)")
 
     def _free_ports(self, missing: list[Component]) -> None:

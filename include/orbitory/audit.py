@@ -23,6 +23,8 @@ RULES = (
     "audit_i1_other_bytes",
     "audit_i1_nowhere",
     "audit_i2_without_file",
+    "audit_i2_pge_outputs",
+    "audit_i2_pge_inputs",
     "audit_i3_without_granule",
     "audit_i5_left_early",
     "audit_i7_granule",
@@ -32,6 +34,7 @@ RULES = (
     "audit_i10_landed",
     "audit_i10_intent",
     "audit_i10_intent_granule",
+    "audit_i10_pge",
     "audit_i10_redrive",
     "audit_i11_statistic",
     "audit_i11_counts",
@@ -70,6 +73,8 @@ def audit(site: Site, *, hash_files: bool = True) -> Iterator[Violation]:
         yield from _some(rule, (_violation(rule, row) for row in found))
     yield from _some("audit_i8_replay", _replay(site.inventory))
     yield from _some("audit_i5_landing", _landing(site))
+    yield from _some("audit_i2_pge_empty", _empty(site))
+    yield from _some("audit_i10_pge_delivered", _delivered(site))
     yield from _some("audit_i1_quarantine", _quarantine(site))
     yield from _some("audit_i2_storage", _storage(site, hash_files))
 
@@ -96,7 +101,7 @@ def _pages(inventory: Inventory, statement: str, key: str, after: str | bytes | 
 
 def _replay(inventory: Inventory) -> Iterator[Violation]:
     """I8: the recorded events lead, without a gap, to the present state of every row."""
-    for subject in ("arrival", "granule", "asset"):
+    for subject in ("arrival", "granule", "asset", "pge_instance"):
         highest = inventory.one("audit_i8_highest", subject=subject)
         assert highest is not None
         for low in range(0, highest["id"] + 1, _WINDOW):
@@ -114,6 +119,23 @@ def _landing(site: Site) -> Iterator[Violation]:
             if now == {"state": row["state"], "landed": True}:
                 detail = f"arrival {row['id']} of {row['source']} is {row['state']}, but its name is gone from {folder}"
                 yield Violation(invariant="I5", name=row["name"], detail=detail)
+
+
+def _empty(site: Site) -> Iterator[Violation]:
+    """I2: a PGE that promises files has made some."""
+    promising = [f"{pge.name} {pge.version}" for pge in site.catalogue.pges.values() if any(o.min for o in pge.outputs)]
+    for row in site.inventory.all("audit_i2_pge_empty", promising=promising, limit=MOST_PER_RULE + 1):
+        yield _violation("audit_i2_pge_empty", row)
+
+
+def _delivered(site: Site) -> Iterator[Violation]:
+    """I10: what a PGE delivered stands in the landing zone until the ingest knows of it."""
+    folder, inventory = landing_of(site, "pge"), site.inventory
+    for row in inventory.all("audit_unseen", id=None, limit=_PAGE):
+        gone = tree.look(folder, row["file"].encode()) is None
+        if gone and row in inventory.all("audit_unseen", id=row["id"], limit=_PAGE):
+            detail = f"PGE instance {row['id']} is delivered, but {row['file']} is gone from {folder}, unseen by ingest"
+            yield Violation(invariant="I10", name=row["name"], detail=detail)
 
 
 def _quarantine(site: Site) -> Iterator[Violation]:

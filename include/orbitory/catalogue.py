@@ -1,69 +1,36 @@
-"""The catalogue: sources and product types as TOML files that a data manager edits.
+"""The catalogue: sources, product types and PGEs as TOML files that a data manager edits.
 
-Read strictly, and file by file: what is wrong in one disables that source (or the sources that use that product type)
-and is told with file, line and key; the others go on.
+Read strictly, and file by file: what is wrong in one disables that source or PGE (or the sources that use that product
+type) and is told with file, line and key; the others go on.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-
-from orbitory.definitions import STRIP_CODE, Classification, ProductType, Refused, Source
+from orbitory.definition_files import Problem, meant, read_folder
+from orbitory.definitions import STRIP_CODE, Classification, ProductType, Source
 from orbitory.errors import ConfigurationError
+from orbitory.pge_definition import Pge
 
-__all__ = ["Catalogue", "Problem", "ProductType", "Source", "load"]
+__all__ = ["Catalogue", "Pge", "Problem", "ProductType", "Source", "load"]
 
-_Model = TypeVar("_Model", Source, ProductType)
-
-#: What a person would call the type that pydantic expected.
-_EXPECTED = {
-    "tuple_type": "a list",
-    "model_type": "a table",
-    "mapping_type": "a table",
-    "string_type": "text in quotes",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "too_short": "at least one entry",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Something in the catalogue that a person must change."""
-
-    #: Relative to the catalogue folder.
-    file: str
-    #: Dotted, for example ``completeness.grace_hours``; empty when the whole file is meant.
-    key: str
-    message: str
-    hint: str = ""
-    #: Sources that cannot be used until it is solved.
-    disables: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """One line for people."""
-        where = f"{self.file}, {self.key}" if self.key else self.file
-        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+#: The source through which comes back what PGEs made.
+_OUTPUTS = "pge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What the archive holds and where it comes from. ``sources`` are only those that can be used."""
+    """What the archive holds, where it comes from, what is made of it. Only what can be used: the rest has problems."""
 
     sources: Mapping[str, Source]
     products: Mapping[str, ProductType]
     problems: tuple[Problem, ...] = ()
+    #: Those that can be planned and run, also when they are not enabled.
+    pges: Mapping[str, Pge] = field(default_factory=dict)
 
     def source(self, name: str) -> Source:
         """The source of that name. Raises ConfigurationError when it is unknown or disabled, and says why."""
@@ -75,14 +42,41 @@ class Catalogue:
             )
         known = ", ".join(sorted(self.sources)) or "none"
         raise ConfigurationError(
-            f"there is no source {name!r}; the catalogue has {known}{_meant(name, self.sources, '. ')}"
+            f"there is no source {name!r}; the catalogue has {known}{meant(name, self.sources, '. ')}"
         )
 
     def product_type(self, name: str) -> ProductType:
         """The product type of that name. Raises ConfigurationError when there is none."""
         if name in self.products:
             return self.products[name]
-        raise ConfigurationError(f"there is no product type {name!r}{_meant(name, self.products, '; ')}")
+        raise ConfigurationError(f"there is no product type {name!r}{meant(name, self.products, '; ')}")
+
+    def pge(self, name: str) -> Pge:
+        """The PGE of that name. Raises ConfigurationError when it is unknown or broken, and says why."""
+        if name in self.pges:
+            return self.pges[name]
+        if reasons := [str(problem) for problem in self.problems if problem.file == f"pges/{name}.toml"]:
+            raise ConfigurationError(f"PGE {name!r} is disabled: {'; '.join(reasons)}")
+        raise ConfigurationError(
+            f"there is no PGE {name!r} that can be used{meant(name, self.pges, '; ')}; see `orbitory catalogue check`"
+        )
+
+    def product_ids(self, product: str, codes: Iterable[str] = ()) -> tuple[str, ...]:
+        """The product ids that a PGE means by ``product``: of a product type all that it lists, and its own name.
+
+        Of a type of strips also those of ``codes`` that begin with one of its letters: nobody can list all codes.
+        """
+        kind = self.products.get(product)
+        if kind is None:
+            return (product,)
+        strips = sorted(code for code in codes if STRIP_CODE.fullmatch(code) and code[0] in kind.letters)
+        return (*kind.ids, kind.name, *strips)
+
+    def type_of_product(self, product: str) -> ProductType | None:
+        """The product type called so, or one that holds this product id or strip code; None when nobody does."""
+        letter = product[0] if STRIP_CODE.fullmatch(product) else None
+        holders = (each for each in self.products.values() if product in each.ids or letter in each.letters)
+        return self.products.get(product) or next(holders, None)
 
     def types_of(self, source: Source) -> tuple[ProductType, ...]:
         """The product types that ``source`` may deliver, in the order in which it lists them."""
@@ -107,12 +101,12 @@ class Catalogue:
 
 
 def load(folder: Path) -> Catalogue:
-    """Read ``sources/*.toml`` and ``products/*.toml`` below ``folder``.
+    """Read ``sources/*.toml``, ``products/*.toml`` and, where there are any, ``pges/*.toml`` below ``folder``.
 
     Problems are kept in the result. Raises ConfigurationError only when the folders themselves cannot be read.
     """
-    products, product_problems = _read(folder, "products", ProductType)
-    sources, problems = _read(folder, "sources", Source)
+    products, product_problems = read_folder(folder, "products", ProductType)
+    sources, problems = read_folder(folder, "sources", Source)
     problems = [replace(each, disables=(Path(each.file).stem,)) for each in problems]
     broken: dict[str, list[str]] = defaultdict(list)
     for source in sources.values():
@@ -123,92 +117,22 @@ def load(folder: Path) -> Catalogue:
     problems += _shared_landings(sources.values())
     for source in sources.values():
         problems += _wrong_products(source, products, known)
+    pges, more = read_folder(folder, "pges", Pge) if (folder / "pges").is_dir() else ({}, [])
+    unfit = set()
+    made = set(sources[_OUTPUTS].products) if _OUTPUTS in sources else known
+    for pge in pges.values():
+        found = [*_wrong_inputs(pge, products, known), *_wrong_outputs(pge, products, known, made)]
+        unfit |= {pge.name} if found else set()
+        # What nobody delivers may stand in a product file that is broken, which is told already.
+        more += [each for each in found if known == set(products) or each.key != "inputs.products"]
+    problems += more
     disabled = {name for problem in problems for name in problem.disables}
     return Catalogue(
         sources={name: source for name, source in sources.items() if name not in disabled},
         products=products,
         problems=tuple(sorted(problems, key=lambda each: (each.file, each.key))),
+        pges={name: pge for name, pge in pges.items() if name not in unfit},
     )
-
-
-def _read(folder: Path, kind: str, model: type[_Model]) -> tuple[dict[str, _Model], list[Problem]]:
-    """Every file of one kind that is right in itself, and the problems of the others."""
-    try:
-        files = sorted(file for file in (folder / kind).iterdir() if file.suffix == ".toml" and file.name[0] != ".")
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the catalogue folder {folder / kind}: {error.strerror}; "
-            "ORBITORY_CATALOGUE must name the folder that holds sources/ and products/"
-        ) from error
-    values: dict[str, _Model] = {}
-    problems: list[Problem] = []
-    for file in files:
-        shown, text = f"{kind}/{file.name}", ""
-        try:
-            text = file.read_text(encoding="utf-8")
-            value = model.model_validate(tomllib.loads(text))
-        except OSError as error:
-            problems.append(Problem(file=shown, key="", message=f"cannot be read: {error.strerror}"))
-        except ValidationError as error:
-            problems += [_explain(shown, each, model, text) for each in error.errors()]
-        except ValueError as error:  # not TOML, or not UTF-8
-            problems.append(Problem(file=shown, key="", message=f"is not valid TOML: {error}"))
-        else:
-            if value.name == file.stem:
-                values[value.name] = value
-            else:
-                message = f"expected {file.stem!r} as the file is called, got {value.name!r}"
-                problems.append(Problem(file=shown, key="name", message=message))
-    return values, problems
-
-
-def _explain(file: str, error: ErrorDetails, model: type[BaseModel], text: str) -> Problem:
-    """Turn what pydantic reports into what a data manager understands."""
-    path = [part for part in error["loc"] if isinstance(part, str) and part != "[key]"]
-    key, got = ".".join(path), f"got {_short(error['input'])}"
-    hint = ""
-    match error["type"]:
-        case "missing":
-            message = "this key is required"
-        case "extra_forbidden":
-            message, hint = "unknown key", _meant(path[-1], _keys_beside(model, path))
-        case "literal_error":
-            expected = error["ctx"]["expected"]
-            message, hint = (
-                f"expected {expected}, {got}",
-                _meant(str(error["input"]), re.findall(r"'([^']*)'", expected)),
-            )
-        case "value_error":
-            refused = error["ctx"]["error"]
-            message, hint = str(refused), refused.hint if isinstance(refused, Refused) else ""
-        case kind if kind in _EXPECTED:
-            message = f"expected {_EXPECTED[kind]}, {got}"
-        case _:
-            message = f"{error['msg'].replace('Input should be', 'expected')}, {got}"
-    line = _line_of(path, text)
-    return Problem(file=file, key=key, message=f"line {line}: {message}" if line else message, hint=hint)
-
-
-def _keys_beside(model: type[BaseModel], path: list[str]) -> Iterable[str]:
-    """The keys that may stand where ``path`` ends."""
-    for part in path[:-1]:
-        annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel), "only tables forbid keys"
-        model = annotation
-    return model.model_fields
-
-
-def _line_of(path: list[str], text: str) -> int | None:
-    """The line on which the key stands; None when it is absent or written in another form than ``key = value``."""
-    table: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("["):
-            table = line.partition("]")[0].strip("[ ").split(".")
-            if table == path:
-                return number
-        elif [*table, line.partition("=")[0].strip(" \t\"'")] == path:
-            return number
-    return None
 
 
 def _shared_landings(sources: Iterable[Source]) -> list[Problem]:
@@ -239,7 +163,7 @@ def _wrong_products(source: Source, products: Mapping[str, ProductType], known: 
         )
 
     found = [
-        problem(f"there is no file products/{name}.toml", _meant(name, products))
+        problem(f"there is no file products/{name}.toml", meant(name, products))
         for name in source.products
         if name not in known
     ]
@@ -257,11 +181,31 @@ def _wrong_products(source: Source, products: Mapping[str, ProductType], known: 
     return found
 
 
-def _meant(word: str, known: Iterable[str], before: str = "") -> str:
-    close = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"{before}did you mean {close[0]!r}?" if close else ""
+def _wrong_inputs(pge: Pge, products: Mapping[str, ProductType], known: set[str]) -> list[Problem]:
+    """Products that it takes and nobody delivers."""
+    whole, found = Catalogue(sources={}, products=products), []
+    ids = [*products, *(each for kind in products.values() for each in kind.ids)]
+    for each in pge.inputs:
+        for product in dict.fromkeys(product for choice in each.choices for product in choice):
+            if whole.type_of_product(product) is None and product not in known:
+                message = f"input {each.name!r}: nobody delivers the product {product!r}"
+                found.append(Problem(file=_file(pge), key="inputs.products", message=message, hint=meant(product, ids)))
+    return found
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _wrong_outputs(pge: Pge, products: Mapping[str, ProductType], known: set[str], made: set[str]) -> Iterator[Problem]:
+    """Product types that it makes and that do not exist, or that what it delivers may not hold (``made``)."""
+    for output in pge.outputs:
+        message, hint = "", meant(output.product, sorted(made & set(products)))
+        if output.product not in known:
+            message = f"there is no file products/{output.product}.toml"
+        elif output.product not in made:
+            message = f"the product type {output.product!r} is not listed in sources/{_OUTPUTS}.toml"
+            hint = hint or "every run would be refused: list it there"
+        if message:
+            message = f"output {output.name!r}: {message}"
+            yield Problem(file=_file(pge), key="outputs.product", message=message, hint=hint)
+
+
+def _file(pge: Pge) -> str:
+    return f"pges/{pge.name}.toml"

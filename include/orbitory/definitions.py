@@ -162,9 +162,9 @@ class Source(_Strict):
     landing: FolderName
     #: How file names are read: ``any`` takes every storable name, the others are strict. ``nga`` reads strips under
     #: the names of NGA, of archives that renamed them and of the vendors; ``maxar`` vendors' names and whole orders.
-    grammar: Literal["idps", "nga", "maxar", "upload", "any"]
+    grammar: Literal["idps", "nga", "maxar", "pge", "upload", "any"]
     #: How contents are read.
-    extractor: Literal["jpss", "strip", "upload", "generic"]
+    extractor: Literal["jpss", "strip", "pge", "upload", "generic"]
     #: Product types it may deliver; grammar ``any`` takes exactly one.
     products: Annotated[tuple[Name, ...], _LIST, AfterValidator(_distinct), Field(min_length=1)]
     #: By what a run is cut into parts.

@@ -117,10 +117,11 @@ def require_schema(inventory: Inventory) -> None:
         )
 
 
-def status(site: Site, source: str | None = None, *, sandbox: int = 0) -> dict[str, Any]:
+def status(site: Site, source: str | None = None, *, sandbox: int = 0, isolation: str = "none") -> dict[str, Any]:
     """How the site stands: sources, catalogue, schema, disks, and ``problems``, empty when all is ``ok``.
 
-    ``sandbox``: the Landlock ABI that parsers run under, 0 for none. Raises ConfigurationError for an unknown source.
+    ``sandbox``: the Landlock ABI that parsers run under, 0 for none; ``isolation``: what PGEs run under. Raises
+    ConfigurationError for an unknown source.
     """
     sources = _sources(site)
     if source is not None and source not in sources:
@@ -144,7 +145,7 @@ def status(site: Site, source: str | None = None, *, sandbox: int = 0) -> dict[s
         "sources": chosen,
         "catalogue": {"problems": catalogue},
         "outbox": {"pending": unsent.get("pending", 0), "failed": unsent.get("failed", 0)},
-        "sandbox": {"landlock_abi": sandbox},
+        "sandbox": {"landlock_abi": sandbox, "pge": isolation},
         "schema": schema,
         "zones": zones,
     }

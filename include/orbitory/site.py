@@ -47,6 +47,11 @@ def person() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}/{os.getpid()}"
 
 
+def is_person(actor: str) -> bool:
+    """Whether this is a command of somebody's, not a DAG run."""
+    return "@" in actor.partition("/")[0]
+
+
 @contextmanager
 def open_site(
     *, actor: str, database: str | None = None, run_id: int | None = None, settings: Settings | None = None

@@ -1,13 +1,14 @@
-"""How much the archive holds, counted by sensor, year, product and so on."""
+"""How much the archive holds, counted by sensor, year, product and so on; and what PGEs did, by hour or day."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from orbitory.errors import ConfigurationError
-from orbitory.inventory import Inventory
+from orbitory.inventory import Inventory, Row
 
 #: What granules can be counted by. ``form`` is the grammar of the name, where it was kept.
 DIMENSIONS = ("source", "product", "sensor", "platform", "classification", "form", "year", "month")
@@ -45,3 +46,17 @@ def count(inventory: Inventory, by: Sequence[str], *, all_versions: bool = False
         )
         for row in rows
     ]
+
+
+def pges(inventory: Inventory, per: str) -> dict[str, Any]:
+    """What PGEs did by ``hour`` or ``day`` (UTC), and what waits or runs now.
+
+    ``throughput`` is read from the history, so every try counts; ``runs`` tells of the last try of each instance.
+    """
+    if per not in ("hour", "day"):
+        raise ConfigurationError(f"cannot count PGEs per {per!r}: known are hour, day")
+    told: dict[str, list[Row]] = {
+        "throughput": inventory.all("pge_throughput", per=per),
+        "runs": inventory.all("pge_runs", per=per),
+    }
+    return {"per": per, **told, "backlog": inventory.all("pge_backlog")}

@@ -67,6 +67,7 @@ def test_what_runs_at_once_is_bounded_by_pools_of_which_backfills_have_one_of_th
     assert settings["AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"] == str(slots["default_pool"])
     assert sum(slots.values()) == int(settings["AIRFLOW__CORE__PARALLELISM"])
     assert 1 <= slots["backfill"] <= slots["default_pool"] // 2
+    assert 1 <= slots["pge_default"] <= slots["default_pool"], "what is delivered never waits behind PGEs"
     assert settings["AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"] == "1"
     assert float(settings["AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT"]) >= 60
 

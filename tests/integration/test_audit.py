@@ -15,8 +15,12 @@ from holdings import SQUARE, SQUARE_KM2, Granule, Holdings
 from orbitory import audit as auditing
 from orbitory import tree
 from orbitory.audit import Violation, audit
+from orbitory.ingest.run import ingest
+from orbitory.pge.recovery import settle
+from orbitory.pge.runner import run as run_pge
 from orbitory.settings import Settings
 from orbitory.site import open_site
+from pge_runs import GOOD, Bench, bench_at
 
 NOON = datetime(2024, 2, 10, 12, tzinfo=UTC)
 
@@ -470,3 +474,90 @@ def test_pages_and_windows_of_any_size_find_the_same(
     monkeypatch.setattr(auditing, "_WINDOW", 1)
     assert check() == whole
     assert sorted(violation.invariant for violation in whole) == ["I2", "I3", "I8"]
+
+
+# PGEs: what they made, what they are made from, and that somebody sees to it
+
+
+@pytest.fixture
+def bench(settings: Settings, tmp_path: Path) -> Iterator[Bench]:
+    made = bench_at(settings, tmp_path)
+    with made.holdings:
+        made.define(GOOD)
+        yield made
+
+
+def made(bench: Bench, *, archived: bool = True) -> int:
+    """An instance that has delivered, or is done."""
+    number = bench.instance()
+    with bench.site() as site:
+        assert run_pge(site, number).state == "delivered"
+    if archived:
+        ingest(bench.settings, "pge")
+        with bench.site() as site:
+            settle(site)
+        assert bench.row(number)["state"] == "done"
+    return number
+
+
+def told(bench: Bench, invariant: str, *words: str) -> None:
+    with bench.site() as site:
+        only(list(audit(site)), invariant, *words)
+
+
+def test_pges_that_wait_run_deliver_or_are_done_as_they_should_are_sound(bench: Bench) -> None:
+    made(bench)
+    made(bench, archived=False)
+    bench.instance()
+    assert bench.violations() == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE pge_output SET digest = 'other'", "never held a file with the BLAKE3"),
+        ("UPDATE pge_output SET granule_id = NULL", "belongs to no granule"),
+        ("DELETE FROM pge_output", "no output of it is known"),
+    ],
+)
+def test_a_done_instance_whose_outputs_are_not_what_the_archive_holds_is_told(
+    bench: Bench, statement: str, words: str
+) -> None:
+    made(bench)
+    bench.holdings.sql(statement)
+    told(bench, "I2", "is done", words)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE pge_input SET digest = 'other'", "has BLAKE3"),
+        ("UPDATE pge_input SET asset_id = asset_id + 1000", "is unknown"),
+        ("DELETE FROM pge_input", "without any input"),
+    ],
+)
+def test_an_input_that_is_not_archived_as_it_was_frozen_is_told(bench: Bench, statement: str, words: str) -> None:
+    bench.instance()
+    bench.holdings.sql(statement)
+    told(bench, "I2", "is ready", words)
+
+
+def test_an_instance_whose_worker_has_long_been_silent_is_told(bench: Bench) -> None:
+    running = "UPDATE pge_instance SET state = 'running', owner = 'w', claim = gen_random_uuid(), lease_until = now()"
+    bench.instance()
+    bench.holdings.sql(running)
+    assert bench.violations() == [], "the next planning takes it up"
+    bench.holdings.sql("UPDATE pge_instance SET lease_until = now() - interval '1 hour'")
+    told(bench, "I10", "is running by w", "whose lease ended")
+
+
+def test_a_delivery_that_is_gone_before_the_ingest_saw_it_is_told(bench: Bench) -> None:
+    made(bench, archived=False)
+    next((bench.settings.landing / "pge").rglob("VQLKM.*.txt")).unlink()
+    told(bench, "I10", "is delivered", "unseen by ingest")
+
+
+def test_history_of_pge_instances_that_was_tampered_with_is_told(bench: Bench, owner: psycopg.Connection) -> None:
+    bench.instance()
+    behind_the_triggers(owner, "pge_instance", "UPDATE pge_instance SET state = 'failed'")
+    told(bench, "I8", "is failed but its history ends in ready")

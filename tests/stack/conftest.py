@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from airflow_world import CHECKOUT, PASSWORD, Run, Stage, copy_catalogue
 from demonstration.api import AirflowApi
 from orbitory.catalogue import load
 from orbitory.simulate import simulate
+from pge_runs import SCRIPTS, define
 from private_stack.places import Places, write_private
 from private_stack.ports import is_free
 from private_stack.stack import Stack
@@ -41,7 +43,9 @@ def stage() -> Iterator[Stage]:
     for name in [name for name in os.environ if name.startswith(("AIRFLOW", "ORBITORY_"))]:
         del os.environ[name]
     # The schedule never comes, so that only the tests start runs.
-    os.environ["ORBITORY_CATALOGUE"] = str(copy_catalogue(home / "catalogue", schedule='"0 0 29 2 *"'))
+    catalogue = copy_catalogue(home / "catalogue", schedule='"0 0 29 2 *"')
+    os.environ["ORBITORY_CATALOGUE"] = str(catalogue)
+    define_probes(catalogue, home)
     plain = Stack(places)
     uri = plain.cluster.uri().replace("orbitory@", f"orbitory:{PASSWORD}@")
     stack = Stack(
@@ -65,6 +69,59 @@ def stage() -> Iterator[Stage]:
         os.environ.update(before)
 
 
+#: Tells its period and the digest of its input.
+PROBE = """
+import hashlib
+product().write_text(told["period"] + " " + hashlib.sha256(inputs[0].read_bytes()).hexdigest())
+print("all is well")
+"""
+#: Never ends by itself, unless what the test says of its instance stood beside the script when it began.
+SLOW = """
+if not (pathlib.Path(__file__).parent / f"{told['instance']}.ends").exists():
+    (pathlib.Path(told["temporary"]) / "begun").touch()
+    time.sleep(300)
+"""
+#: Ends when the test says so; tells from when to when it ran.
+PAIR = """
+began = time.time()
+(pathlib.Path(told["temporary"]) / "begun").touch()
+while not (pathlib.Path(__file__).parent / "pair.ends").exists():
+    time.sleep(0.05)
+time.sleep(1)
+product().write_text(json.dumps([began, time.time()]))
+"""
+
+
+def define_probes(catalogue: Path, folder: Path) -> None:
+    """PGEs that take a moment, instead of the shipped ones. Only ``probe`` is planned; the others wait for a test."""
+    for file in (catalogue / "pges").glob("*.toml"):
+        file.unlink()
+    scripts = folder / SCRIPTS
+    scripts.mkdir()
+    define(catalogue, scripts, PROBE)
+    for name, script in {"slow": SLOW + PROBE, "pair": PAIR}.items():
+        define(catalogue, scripts, script, name, wall_seconds=200.0)
+        file = catalogue / "pges" / f"{name}.toml"
+        file.write_text(file.read_text().replace('products = ["SVM01"]', 'products = ["SVM16"]'))
+
+
+@pytest.fixture(scope="session")
+def products(stage: Stage) -> list[dict[str, Any]]:
+    """What became of simulated granules whose arrival alone set everything in motion: the instances."""
+    dags = ("pge_planning", "pge_execution", "ingest_pge")
+    for dag_id in dags:
+        stage.api.await_dag(dag_id)
+        stage.api.unpause(dag_id)
+    own = stage.root / "landing" / "idps" / "products"
+    simulate(load(stage.stack.places.home / "catalogue"), "idps", 12, 5, None, own)
+    assert stage.finish(*stage.start("idps", pattern="products/*")) == "success"
+    asked = "SELECT * FROM pge_instance WHERE pge = 'probe' ORDER BY id"
+    stage.until(lambda: (rows := stage.rows(asked)) and all(row["state"] == "done" for row in rows), 120)
+    stage.until(lambda: not any(stage.api.active_runs(dag_id) for dag_id in dags), 60)
+    stage.api.pause("pge_planning")  # the others' ingests are their own affair
+    return stage.rows(asked)
+
+
 @pytest.fixture(scope="session")
 def faulty(stage: Stage) -> dict[str, Run]:
     """One run of each source over a delivery with every fault."""
@@ -72,12 +129,12 @@ def faulty(stage: Stage) -> dict[str, Run]:
     runs = {}
     for source in ("idps", "correlative"):
         before = len(stage.mails())
-        landing = stage.root / "landing" / source
+        landing = stage.root / "landing" / source / "faulty"
         truth = simulate(catalogue, source, 60, 11, "all", landing)
         for entry in truth:
             if entry["fate"] == "waiting":
                 os.utime(os.fsencode(landing) + b"/" + os.fsencode(str(entry["name"])), follow_symlinks=False)
-        dag_id, run_id = stage.start(source)
+        dag_id, run_id = stage.start(source, pattern="faulty/*")
         state = stage.finish(dag_id, run_id)
         runs[source] = Run(dag_id=dag_id, run_id=run_id, state=state, truth=truth, mails=stage.mails()[before:])
     return runs

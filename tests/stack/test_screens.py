@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -81,6 +82,28 @@ def test_the_log_of_the_report_says_what_failed_and_why(
     # The viewer holds only the lines in sight, and where it scrolls to is its own affair: any explained file will do.
     expect(page.get_by_text(re.compile(r"\s(verify|extract|store)\s+\w")).first).to_be_visible()
     picture(page, "report-log.png", tmp_path)
+
+
+def test_every_run_of_a_pge_has_a_name_that_says_what_it_makes(
+    stage: Stage, page: Page, products: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    page.goto(f"{stage.api.address}/dags/pge_execution/runs")
+    for row in products[-2:]:
+        expect(page.get_by_text(execution_of(row)).first).to_be_visible()
+    picture(page, "pge-runs.png", tmp_path)
+
+
+def test_the_log_of_an_instance_shows_what_its_program_said_and_what_became_of_it(
+    stage: Stage, page: Page, products: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    page.goto(f"{stage.api.page_of('pge_execution', execution_of(products[-1]))}/tasks/execute")
+    expect(page.get_by_text("all is well").first).to_be_visible()
+    picture(page, "pge-instance.png", tmp_path)
+
+
+def execution_of(row: dict[str, Any]) -> str:
+    """Run id of an instance."""
+    return f"{row['pge']}-{row['period_key'].replace('/', '-')}-{row['id']}"
 
 
 def test_the_form_asks_for_sensors_files_workers_and_dry_run(stage: Stage, page: Page, tmp_path: Path) -> None:

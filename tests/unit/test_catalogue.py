@@ -16,7 +16,7 @@ from orbitory.errors import ConfigurationError
 from orbitory.settings import CHECKOUT
 
 SHIPPED = CHECKOUT / "include" / "catalogue"
-SOURCES = {"correlative", "idps", "maxar", "nga", "upload"}
+SOURCES = {"correlative", "idps", "maxar", "nga", "pge", "upload"}
 
 
 @pytest.fixture

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from orbitory.catalogue import load
 from orbitory.cli import parser
 from orbitory.model import REASONS, State
+from orbitory.pge_definition import Period, Pge, PgeInput, PgeOutput, Run, Select, Where
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "include" / "orbitory"
@@ -54,6 +57,42 @@ def test_every_ingest_dag_is_in_the_runbook() -> None:
     assert [name for name in sources if f"`ingest_{name}`" not in text] == []
 
 
+@pytest.mark.parametrize(
+    ("section", "model"),
+    [
+        ("Top of the file", Pge),
+        ("`[run]`", Run),
+        ("`[period]`", Period),
+        ("`[[inputs]]`", PgeInput),
+        ("`[[outputs]]`", PgeOutput),
+        ("`[where]`", Where),
+    ],
+)
+def test_every_key_of_a_pge_is_explained_with_its_default(section: str, model: type[BaseModel]) -> None:
+    text = read("docs/pges.md").partition(f"### {section}\n")[2].partition("\n### ")[0]
+    told = {
+        key: default
+        for keys, default in re.findall(r"^\| (`[^|]*`) \| [^|]+ \| ([^|]*) \|", text, re.M)
+        for key in re.findall(r"`([a-z_]+)`", keys)
+    }
+    tables = {"run", "period", "inputs", "outputs", "where"}
+    assert [key for key in model.model_fields if key not in told and key not in tables] == []
+    for key, field in model.model_fields.items():
+        if isinstance(field.default, int | float) and field.default is not True and field.default is not False:
+            assert told[key] == f"{field.default:g}", key
+    if model is PgeInput:
+        policies = set(re.findall(r"^\| (`[^|]*`) \|[^|]*\|$", text, re.M))
+        assert set(get_args(Select)) == {word for each in policies for word in re.findall(r"[a-z_]+", each)} - {"value"}
+
+
+def test_every_state_of_a_pge_instance_is_in_the_glossary_and_the_runbook() -> None:
+    text = (PACKAGE / "inventory" / "migrations" / "0005_pge.sql").read_text(encoding="utf-8")
+    states = re.findall(r"'([a-z]+)'", text.partition("CHECK (state IN (")[2].partition("))")[0])
+    assert len(states) == 9
+    for document in ("docs/glossary.md", "docs/operations.md"):
+        assert [state for state in states if f"`{state}`" not in read(document)] == [], document
+
+
 def test_every_dependency_is_justified() -> None:
     text = read("docs/dependencies.md")
     for file in ("requirements.in", "requirements-dev.in"):
@@ -62,9 +101,9 @@ def test_every_dependency_is_justified() -> None:
         assert [name for name in names if name not in text] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "docs/findings.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "docs/findings.md", "docs/pges.md"])
 def test_every_command_in_a_document_exists(document: str) -> None:
-    named = set(re.findall(r"(?:bin/|`)orbitory ([a-z]+)", read(document)))
+    named = set(re.findall(r"(?:bin/|`)orbitory ([a-z-]+)", read(document)))
     assert named <= verbs()
 
 

@@ -15,7 +15,18 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from orbitory import __version__
-from orbitory.cli import checking, counting, ingesting, looking, posting, quarantining, reprocessing, uploading
+from orbitory.cli import (
+    checking,
+    counting,
+    ingesting,
+    looking,
+    planning,
+    posting,
+    quarantining,
+    reprocessing,
+    running,
+    uploading,
+)
 from orbitory.cli.output import follow_log, redact, say
 from orbitory.errors import ConfigurationError, DataError, IntegrityError, NotReady, Transient
 
@@ -42,7 +53,18 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="orbitory", description="An archive for Earth-observation missions.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"orbitory {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for group in (ingesting, uploading, looking, counting, quarantining, reprocessing, posting, checking):
+    for group in (
+        ingesting,
+        uploading,
+        looking,
+        counting,
+        quarantining,
+        reprocessing,
+        planning,
+        running,
+        posting,
+        checking,
+    ):
         group.add(verbs)
     return top
 

@@ -52,11 +52,12 @@ def add(verbs: deployment.Verbs[Any]) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from orbitory.pge.executor import LocalExecutor
     from orbitory.reading import status
     from orbitory.workers import landlock_abi
 
     with deployment.site(any_schema=True) as site:
-        told = status(site, options.source, sandbox=landlock_abi())
+        told = status(site, options.source, sandbox=landlock_abi(), isolation=LocalExecutor().confinement)
     if options.json:
         write_json(told)
         return 0
@@ -71,7 +72,8 @@ def _status(options: argparse.Namespace) -> int:
     )
     abi = told["sandbox"]["landlock_abi"]
     sandbox = f"Landlock ABI {abi}" if abi else "resource limits only: this kernel has no Landlock"
-    write_lines(["", f"schema {told['schema']['version']}; parsers run under {sandbox}"])
+    isolation = {"bubblewrap": "bubblewrap", "landlock": "Landlock"}.get(told["sandbox"]["pge"], "resource limits only")
+    write_lines(["", f"schema {told['schema']['version']}; parsers run under {sandbox}; PGEs under {isolation}"])
     write_lines([f"! {problem}" for problem in told["problems"]] or ["all is well"])
     return 0
 

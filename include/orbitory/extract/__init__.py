@@ -84,6 +84,7 @@ EXTRACTORS: dict[str, str] = {
     "generic": "orbitory.extract.generic",
     "strip": "orbitory.extract.strip",
     "upload": "orbitory.extract.upload",
+    "pge": "orbitory.extract.pge",
 }
 
 

@@ -2,17 +2,20 @@
 
 Landlock (kernel 5.13) takes away the file system, a seccomp filter takes away sockets, programs and new processes,
 limits take away memory and file writing. None can be undone by the process. Where a kernel lacks one, the others hold.
+A program that we run, but do not trust with the archive, keeps more: ``confine_program``.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
-import platform
 import resource
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+
+from orbitory.extract import seccomp
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -20,63 +23,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
 #: File rights that exist from each ABI on: what is not handled is not restricted.
 _FS_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
+_TRUNCATE_ABI = 3
 _NET_RIGHTS = 0b11  # bind, connect TCP: ABI 4
 _SCOPES = 0b11  # abstract UNIX sockets, signals: ABI 6
 
 # linux/prctl.h
-_SET_PDEATHSIG, _SET_SECCOMP, _SET_NO_NEW_PRIVS = 1, 22, 38
-_SECCOMP_MODE_FILTER = 2
+_SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
 _SIGKILL = 9
-
-# linux/seccomp.h, linux/bpf_common.h
-_ALLOW, _ERRNO_EPERM, _ERRNO_ENOSYS, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
-_LOAD, _EQUAL, _AT_LEAST, _SET_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_AT_NUMBER, _AT_ARCHITECTURE, _AT_FIRST_ARGUMENT = 0, 4, 16
-_CLONE_THREAD = 0x10000
-#: Machine → AUDIT_ARCH, clone, clone3, and what is refused: sockets, programs, processes, other processes' memory,
-#: signals by number, io_uring (which would go round the filter), bpf, userfaultfd, keyrings, mounts.
-_SYSCALLS: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
-    "x86_64": (
-        0xC000003E,
-        56,
-        435,
-        (
-            41,
-            42,
-            49,
-            53,
-            57,
-            58,
-            59,
-            62,
-            101,
-            129,
-            165,
-            200,
-            248,
-            250,
-            272,
-            297,
-            308,
-            310,
-            311,
-            321,
-            322,
-            323,
-            424,
-            425,
-        ),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        220,
-        435,
-        (40, 97, 117, 129, 130, 138, 198, 199, 200, 203, 217, 219, 221, 240, 268, 270, 271, 280, 281, 282, 424, 425),
-    ),
-}
 
 
 def landlock_abi() -> int:
@@ -98,7 +54,33 @@ def confine(readable: Iterable[Path], memory_bytes: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes)
-    _filter_syscalls()
+    seccomp.filter_parser()  # refused by some containers: Landlock and limits stay
+
+
+def confine_program(readable: Iterable[Path], writable: Iterable[Path], devices: Iterable[Path]) -> None:
+    """Leave to this process and its children, for good, the reading of ``readable``, and all rights in ``writable``.
+
+    Starting programs stays, processes too; sockets, links to files elsewhere, and signals to processes outside do not.
+    ``devices``: files that may be read and written. Raises OSError where it cannot be done, with whatever was done.
+    """
+    abi = landlock_abi()
+    if not abi:
+        raise OSError(errno.EINVAL, "this kernel has no Landlock")
+    if _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS failed")
+    rights = _FS_RIGHTS[max(known for known in (1, 2, 3) if known <= abi)]
+    ruleset = _ruleset(abi, rights)
+    try:
+        for path in readable:
+            _allow(ruleset, path, _EXECUTE | _READ_FILE | (_READ_DIR if path.is_dir() else 0))
+        for folder in writable:
+            _allow(ruleset, folder, rights)
+        for device in devices:
+            _allow(ruleset, device, rights & (_READ_FILE | _WRITE_FILE | _TRUNCATE))
+        _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
+    finally:
+        os.close(ruleset)
+    seccomp.filter_program(truncating=abi >= _TRUNCATE_ABI)
 
 
 def _limit(which: int, value: int) -> None:
@@ -111,28 +93,31 @@ def _restrict_files(readable: Iterable[Path]) -> None:
     abi = landlock_abi()
     if not abi:
         return
-    rights = _FS_RIGHTS[max(known for known in _FS_RIGHTS if known <= abi)]
-    attributes = struct.pack("=Q", rights)
-    if abi >= 4:
-        attributes += struct.pack("=Q", _NET_RIGHTS)
-    if abi >= 6:
-        attributes += struct.pack("=Q", _SCOPES)
-    ruleset = _checked(_libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0))
+    ruleset = _ruleset(abi, _FS_RIGHTS[max(known for known in _FS_RIGHTS if known <= abi)])
     try:
         for path in readable:
-            _allow_reading(ruleset, path)
+            _allow(ruleset, path, _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE)
         _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
 
 
-def _allow_reading(ruleset: int, path: Path) -> None:
+def _ruleset(abi: int, rights: int) -> int:
+    """Everything in ``rights``, TCP and the scopes that the kernel knows, refused unless a rule allows it."""
+    attributes = struct.pack("=Q", rights)
+    if abi >= 4:
+        attributes += struct.pack("=Q", _NET_RIGHTS)
+    if abi >= 6:
+        attributes += struct.pack("=Q", _SCOPES)
+    return _checked(_libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0))
+
+
+def _allow(ruleset: int, path: Path, access: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        access = _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE
         rule = struct.pack("=Qi", access, descriptor)
         _checked(_libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0))
     finally:
@@ -144,34 +129,3 @@ def _checked(result: int) -> int:
         error = ctypes.get_errno()
         raise OSError(error, f"Landlock refused: {os.strerror(error)}")
     return int(result)
-
-
-def _filter_syscalls() -> None:
-    machine = platform.machine()
-    if machine not in _SYSCALLS or struct.calcsize("P") != 8:
-        return
-    architecture, clone, clone3, refused = _SYSCALLS[machine]
-    # each instruction: code, jump if true, jump if false, operand
-    program = [
-        (_LOAD, 0, 0, _AT_ARCHITECTURE),
-        (_EQUAL, 1, 0, architecture),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _AT_NUMBER),
-        (_AT_LEAST, 0, 1, 0x40000000),
-        (_RETURN, 0, 0, _ERRNO_EPERM),  # the x32 variants of the calls below
-        (_EQUAL, 0, 1, clone3),
-        (_RETURN, 0, 0, _ERRNO_ENOSYS),  # the C library then uses clone, whose flags can be seen
-        (_EQUAL, 0, 4, clone),
-        (_LOAD, 0, 0, _AT_FIRST_ARGUMENT),
-        (_SET_BITS, 1, 0, _CLONE_THREAD),
-        (_RETURN, 0, 0, _ERRNO_EPERM),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
-    for number in refused:
-        program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO_EPERM)]
-    program.append((_RETURN, 0, 0, _ALLOW))
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
-    header = struct.pack("@HP", len(program), ctypes.addressof(code))
-    _libc.prctl(
-        _SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0
-    )  # refused by some containers: Landlock and limits stay

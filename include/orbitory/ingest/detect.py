@@ -111,7 +111,7 @@ def recover(site: Site, source: Source, run: int, root: Path | None = None) -> N
     """Finish half-done removals, and adopt the batches of runs that ended or died. ``root``: of a registered folder."""
     finish_redrives(site)
     finish_clearing(site, source)
-    finish_retiring(site)
+    finish_retiring(site, source)
     place = None if root is None else str(root)
     with site.inventory.transaction():
         rows = site.inventory.all("adopt_batches", source=source.name, run=run, lease=LEASE, root=place)

@@ -79,7 +79,7 @@ def task_of(site: Site, source: Source, main: Member, members: Sequence[Member])
         source=source.name,
         name=main.name,
         identity=main.identity,
-        collections=_collections_of(site, source, main.identity),
+        collections=_collections_of(site, source, main.identity, *(each.identity for each in members)),
         checksummed=main.checksummed,
         stat=main.stat,
         members=tuple(members),
@@ -97,13 +97,14 @@ def _member(site: Site, held: Claim, row: Row) -> Member:
     )
 
 
-def _collections_of(site: Site, source: Source, identity: Identity) -> tuple[tuple[str, str], ...]:
-    """Collections of the products that the name promises; of an upload, its possible types and their longest stays."""
+def _collections_of(site: Site, source: Source, *identities: Identity) -> tuple[tuple[str, str], ...]:
+    """Collections of the products that names promise; of an upload, its possible types and their longest stays."""
     if source.grammar == "upload":
         return tuple(
             (each.name, str(site.catalogue.keep_days(source, each))) for each in site.catalogue.types_of(source)
         )
-    kinds = ((product, site.catalogue.find_product(source, product)) for product in identity.products)
+    products = dict.fromkeys(product for identity in identities for product in identity.products)
+    kinds = ((product, site.catalogue.find_product(source, product)) for product in products)
     return tuple((product, kind.ids[product]) for product, kind in kinds if kind and product in kind.ids)
 
 

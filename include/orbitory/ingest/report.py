@@ -9,6 +9,8 @@ from orbitory import outbox, receipts
 from orbitory.catalogue import Source
 from orbitory.inventory import Row
 from orbitory.model import OPEN_STATES, State
+from orbitory.pge.delivery import SOURCE as OUTPUTS
+from orbitory.pge.recovery import settle
 from orbitory.site import Site
 
 _COUNTED = (State.ARCHIVED, State.DUPLICATE, State.CONFLICT, State.REJECTED, State.WAITING)
@@ -67,6 +69,8 @@ def report(site: Site, source_name: str, *, link: str = "", trouble: str = "") -
         elif link:
             outbox.withdraw_failure(site.inventory, source, actor=site.actor)
     receipts.acknowledge(site, source)
+    if source.name == OUTPUTS:
+        settle(site)
     return result
 
 

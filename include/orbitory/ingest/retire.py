@@ -170,24 +170,33 @@ def _explain(folder: Path, row: Row) -> None:
 def retire_replaced(site: Site, assets: Sequence[int]) -> None:
     """Policy ``replace``: move what these files supersede into the trash: mark, rename, then tombstone.
 
-    Repeating it finishes what a crash cut short.
+    What a PGE instance holds stays until that has ended, and goes with a later run. Repeating it finishes what a crash
+    cut short.
     """
-    inventory = site.inventory
-    keys = [row["key"] for row in inventory.all("keys_of_assets", assets=list(assets))]
-    old = inventory.all("replaced_assets", keys=keys)
-    if not old:
-        return
-    numbers = [row["id"] for row in old]
-    with inventory.transaction():
-        inventory.run("mark_deleting", assets=numbers)
-        inventory.run("granules_deleting", assets=numbers)
-    _retire(site, old)
+    _retire_all(site, keys=[row["key"] for row in site.inventory.all("keys_of_assets", assets=list(assets))])
 
 
-def finish_retiring(site: Site) -> None:
-    """Bring to its end what a crash left half-way into the trash."""
+def finish_retiring(site: Site, source: Source) -> None:
+    """Bring to its end what a crash left half-way into the trash, and what PGEs held when it was replaced."""
     if half := site.inventory.all("deleting_assets"):
         _retire(site, half)
+    if source.duplicates == "replace":
+        _retire_all(site, source=source.name)
+
+
+def _retire_all(site: Site, *, keys: Sequence[str] | None = None, source: str = "") -> None:
+    inventory = site.inventory
+    asked = {"keys": None if keys is None else list(keys), "source": source}
+    if not inventory.all("replaced_assets", **asked):
+        return
+    with inventory.transaction():
+        inventory.all("plan_lock")  # nobody plans with a file that is about to go
+        old = inventory.all("replaced_assets", **asked)
+        numbers = [row["id"] for row in old]
+        inventory.run("mark_deleting", assets=numbers)
+        inventory.run("granules_deleting", assets=numbers)
+    if old:
+        _retire(site, old)
 
 
 def _retire(site: Site, old: Sequence[Row]) -> None:

@@ -35,6 +35,35 @@ WHERE g.state = 'archived' AND NOT EXISTS (
     WHERE l.granule_id = g.id AND s.state = 'archived' AND s.role IN ('data', 'manifest', 'document'))
 ORDER BY g.id LIMIT %(limit)s;
 
+-- audit_i2_pge_outputs: outputs of instances that are done, and that were never archived with the digest they were delivered with
+SELECT concat(i.pge, ' ', i.period_key) AS name, concat('PGE instance ', i.id, ' is done, but ', CASE
+           WHEN o.granule_id IS NULL THEN concat('its output ', o.name, ' belongs to no granule')
+           ELSE concat('granule ', o.granule_id, ' never held a file with the BLAKE3 of its output ', o.name, ': ',
+                       encode(o.digest, 'hex')) END) AS detail
+FROM pge_instance i JOIN pge_output o ON o.instance_id = i.id
+WHERE i.state = 'done' AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
+                                       WHERE l.granule_id = o.granule_id AND s.digest = o.digest AND s.state <> 'stored'
+                                         AND s.removal IS DISTINCT FROM 'withdrawn')
+ORDER BY i.id, o.name LIMIT %(limit)s;
+
+-- audit_i2_pge_empty: instances of these PGEs, each with its version, that are done without having made anything
+SELECT concat(i.pge, ' ', i.period_key) AS name, concat('PGE instance ', i.id, ' is done, but no output of it is known') AS detail
+FROM pge_instance i
+WHERE i.state = 'done' AND concat(i.pge, ' ', i.version) = ANY (%(promising)s)
+  AND NOT EXISTS (SELECT FROM pge_output o WHERE o.instance_id = i.id)
+ORDER BY i.id LIMIT %(limit)s;
+
+-- audit_i2_pge_inputs: inputs that are held for an instance but are not archived as they were frozen, and instances without any
+SELECT concat(i.pge, ' ', i.period_key) AS name, concat('PGE instance ', i.id, ' is ', i.state, CASE
+           WHEN p.instance_id IS NULL THEN ' without any input'
+           ELSE concat(', but its input ', p.input, ' (', coalesce(s.path, 'file ' || p.asset_id), ') ', CASE
+               WHEN s.digest <> p.digest THEN concat('has BLAKE3 ', encode(s.digest, 'hex'), ' now, had ', encode(p.digest, 'hex'))
+               ELSE concat('is ', coalesce(s.state, 'unknown')) END) END) AS detail
+FROM pge_instance i LEFT JOIN pge_input p ON p.instance_id = i.id LEFT JOIN asset s ON s.id = p.asset_id
+WHERE i.state IN ('ready', 'running', 'delivered')
+  AND (p.instance_id IS NULL OR p.asset_id IS NOT NULL AND (s.state = 'archived' AND s.digest = p.digest) IS NOT TRUE)
+ORDER BY i.id, p.input, p.ordinal LIMIT %(limit)s;
+
 -- audit_i3_without_granule: archived files that belong to no granule
 SELECT s.path AS name, concat('file ', s.id, ' is archived but belongs to no granule') AS detail
 FROM asset s
@@ -68,6 +97,7 @@ ORDER BY s.id LIMIT %(limit)s;
 SELECT greatest((SELECT max(id) FROM arrival WHERE %(subject)s = 'arrival'),
                 (SELECT max(id) FROM granule WHERE %(subject)s = 'granule'),
                 (SELECT max(id) FROM asset WHERE %(subject)s = 'asset'),
+                (SELECT max(id) FROM pge_instance WHERE %(subject)s = 'pge_instance'),
                 (SELECT max(upper(ids)) - 1 FROM event WHERE subject = %(subject)s), 0) AS id;
 
 -- audit_i8_replay: rows with ids in [low, high) whose history is broken or does not lead to their present state
@@ -84,6 +114,8 @@ WITH step AS (
     SELECT id, state, key FROM granule WHERE %(subject)s = 'granule' AND id >= %(low)s AND id < %(high)s
     UNION ALL
     SELECT id, state, path FROM asset WHERE %(subject)s = 'asset' AND id >= %(low)s AND id < %(high)s
+    UNION ALL
+    SELECT id, state, concat(pge, ' ', period_key) FROM pge_instance WHERE %(subject)s = 'pge_instance' AND id >= %(low)s AND id < %(high)s
 )
 SELECT coalesce(p.name, concat(%(subject)s, ' ', coalesce(s.id, p.id))) AS name,
        concat(%(subject)s, ' ', coalesce(s.id, p.id),
@@ -107,7 +139,7 @@ SELECT wanted.name, concat('trigger ', wanted.name, ' of table ', wanted.relatio
 FROM (SELECT 'event' AS relation, 'event_append_only' AS name, 'history could be rewritten' AS duty
       UNION ALL
       SELECT relation, concat(relation, '_', change), 'changes of state are not recorded'
-      FROM unnest(ARRAY['arrival', 'granule', 'asset']) AS relation, unnest(ARRAY['inserted', 'updated', 'deleted']) AS change
+      FROM unnest(ARRAY['arrival', 'granule', 'asset', 'pge_instance']) AS relation, unnest(ARRAY['inserted', 'updated', 'deleted']) AS change
      ) AS wanted
 WHERE NOT EXISTS (SELECT FROM pg_trigger t
                   WHERE t.tgrelid = to_regclass(wanted.relation) AND t.tgname = wanted.name AND t.tgenabled IN ('O', 'A'))
@@ -147,6 +179,14 @@ FROM granule g
 WHERE g.state = 'stored' AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
                                          WHERE l.granule_id = g.id AND s.state = 'stored')
 ORDER BY g.id LIMIT %(limit)s;
+
+-- audit_i10_pge: instances whose workers have long been silent
+SELECT concat(pge, ' ', period_key) AS name, concat('PGE instance ', id, ' is running by ', owner, CASE
+           WHEN claim IS NULL OR lease_until IS NULL THEN ', but nobody has a claim to it'
+           ELSE concat(', whose lease ended ', lease_until) END) AS detail
+FROM pge_instance
+WHERE state = 'running' AND (claim IS NULL OR lease_until IS NULL OR lease_until < clock_timestamp() - interval '15 minutes')
+ORDER BY id LIMIT %(limit)s;
 
 -- audit_i10_redrive: files whose way back from quarantine was cut short
 SELECT name, concat('arrival ', id, ' was on its way back to the landing zone of ', source,
@@ -247,6 +287,13 @@ WHERE state IN ('rejected', 'conflict') AND quarantine_path = %(path)s;
 -- audit_under_way: the next arrivals amid their steps, whose landing names must stand
 SELECT id, source, path, name, state FROM arrival
 WHERE landed AND state IN ('detected', 'verified', 'extracted', 'stored') AND id > %(after)s ORDER BY id LIMIT %(limit)s;
+
+-- audit_unseen: outputs of delivered instances, by their landing names, of which the ingest has written nothing down
+SELECT i.id, i.id || '-' || i.delivery || '/' || o.name AS file, concat(i.pge, ' ', i.period_key) AS name
+FROM pge_instance i JOIN pge_output o ON o.instance_id = i.id
+WHERE i.state = 'delivered' AND o.granule_id IS NULL AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
+  AND NOT EXISTS (SELECT FROM arrival a WHERE a.source = 'pge' AND a.name = i.id || '-' || i.delivery || '/' || o.name)
+ORDER BY i.id, o.name LIMIT %(limit)s;
 
 -- audit_state_of: the state of an arrival at this moment
 SELECT state, landed FROM arrival WHERE id = %(id)s;

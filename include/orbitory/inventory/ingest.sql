@@ -317,12 +317,15 @@ WHERE g.state = 'stored'
 -- keys_of_assets: keys of the granules that these files hold
 SELECT DISTINCT g.key FROM granule_asset l JOIN granule g ON g.id = l.granule_id WHERE l.asset_id = ANY (%(assets)s);
 
--- replaced_assets: archived files of this source all of whose granules have a newer archived version
+-- replaced_assets: archived files of these keys, or of the source, that newer archived versions replace and no PGE holds
 SELECT DISTINCT s.id, s.path FROM asset s
 JOIN granule_asset l ON l.asset_id = s.id JOIN granule g ON g.id = l.granule_id
-WHERE g.key = ANY (%(keys)s) AND s.state IN ('archived', 'deleting') AND NOT s.in_place
+WHERE (g.key = ANY (%(keys)s) OR (%(keys)s::text[] IS NULL AND g.source = %(source)s AND g.superseded_by IS NOT NULL))
+  AND s.state IN ('archived', 'deleting') AND NOT s.in_place
   AND NOT EXISTS (SELECT FROM granule_asset o JOIN granule h ON h.id = o.granule_id LEFT JOIN granule n ON n.id = h.superseded_by
                   WHERE o.asset_id = s.id AND (n.id IS NULL OR n.state <> 'archived'))
+  AND NOT EXISTS (SELECT FROM pge_input p JOIN pge_instance i ON i.id = p.instance_id
+                  WHERE p.asset_id = s.id AND i.state IN ('ready', 'running', 'delivered'))
 ORDER BY s.path;
 
 -- deleting_assets: files that a crash left half-way out of storage

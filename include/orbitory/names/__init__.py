@@ -8,6 +8,7 @@ from orbitory.catalogue import Catalogue, Source
 from orbitory.errors import DataError
 from orbitory.model import Identity
 from orbitory.names.idps import idps_identity, read_idps
+from orbitory.names.pges import pge_identity
 from orbitory.names.scenes import family, strip_identity, strip_key
 from orbitory.names.strips import read_strip
 from orbitory.names.uploads import upload_identity
@@ -42,6 +43,8 @@ def identify(name: str, source: Source, catalogue: Catalogue) -> Identity:
         return Identity(form="any", product_type=product_type.name, products=(), sensor=product_type.sensor)
     if source.grammar == "idps":
         return idps_identity(base, source, catalogue)
+    if source.grammar == "pge":
+        return pge_identity(base, source, catalogue)
     if source.grammar == "upload":
         return upload_identity(name, source, catalogue)
     return strip_identity(name, source, catalogue)

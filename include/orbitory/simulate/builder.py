@@ -15,6 +15,8 @@ from orbitory.simulate.template import Collection, Content, DataSet, Template, V
 
 #: satpy and real files: what stands where a sensor saw nothing.
 _FILL = {"u1": 249, "u2": 65529, "i4": -993, "i8": -993, "f4": -999.3, "f8": -999.3}
+#: Scale and offset that make of what ``_field`` writes reflectances of 0.3 to 0.8, and 250 to 310 K.
+_FACTORS = {"ReflectanceFactors": (2.75e-5, 0.0), "BrightnessTemperatureFactors": (0.0033, 213.0)}
 _REPLACED = {Role.LATITUDE, Role.LONGITUDE, Role.TIME, Role.SCANS}
 #: Room for longer orbit numbers than the template's.
 _USER_BLOCK_SLACK = 16
@@ -121,10 +123,10 @@ def _field(generator: np.random.Generator, array: Array, shape: tuple[int, ...],
     if array.role is Role.FLAGS:
         return (generator.random(shape) > 0.995).astype(np.uint8)
     if array.role is Role.FACTORS:
-        return np.array([0.0017, -0.21])[: shape[0]]
+        return np.array(_FACTORS.get(array.name, (0.0017, -0.21)))[: shape[0]]
     if noisy:
         return generator.integers(0, 65528, shape, dtype=np.uint16)
-    position = np.arange(math.prod(shape)).reshape(shape)
-    values = 20_000.0 + 9_000.0 * np.sin(position / 40.0) + generator.integers(0, 16, shape)
+    row, column = np.divmod(np.arange(math.prod(shape)).reshape(shape), shape[-1])
+    values = 20_000.0 + 9_000.0 * np.sin(row / 6.0 + 2.0 * np.sin(column / 9.0)) + generator.integers(0, 16, shape)
     values[generator.random(shape) > 0.999] = _FILL[array.kind]
     return values

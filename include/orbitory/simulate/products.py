@@ -114,18 +114,24 @@ def _geolocation(shape: tuple[int, ...], flags: str) -> tuple[Array, ...]:
     )
 
 
-def _viirs_sdr(band: str, kind: str = "u2") -> tuple[Array, ...]:
+#: One row a scan; bands and their geolocation have one shape, pixel for pixel.
+_VIIRS_SHAPE = (48, 64)
+
+
+def _viirs_sdr(band: str, measured: str = "Reflectance") -> tuple[Array, ...]:
+    """Radiance and what is made of it, as scaled integers; the day-night band has radiance alone, as numbers."""
+    scaled = ("Radiance", measured) if measured else ()
     return (
-        Array(name="Radiance", kind=kind, shape=(48, 64)),
-        *((Array(name="Reflectance", kind="u2", shape=(48, 64)),) if kind == "u2" else ()),
-        *_flags(f"QF1_VIIRS{band}SDR", shape=(48, 64)),
-        *_flags("ModeScan", "QF2_SCAN_SDR", "QF3_SCAN_RDR", shape=(48,)),
+        *(Array(name=name, kind="u2", shape=_VIIRS_SHAPE) for name in scaled),
+        *(() if scaled else (Array(name="Radiance", kind="f4", shape=_VIIRS_SHAPE),)),
+        *_flags(f"QF1_VIIRS{band}SDR", shape=_VIIRS_SHAPE),
+        *_flags("ModeScan", "QF2_SCAN_SDR", "QF3_SCAN_RDR", shape=_VIIRS_SHAPE[:1]),
         Array(name="NumberOfScans", kind="i4", shape=(1,), role=Role.SCANS),
-        *((Array(name="RadianceFactors", kind="f4", shape=(2,), role=Role.FACTORS),) if kind == "u2" else ()),
-        *((Array(name="ReflectanceFactors", kind="f4", shape=(2,), role=Role.FACTORS),) if kind == "u2" else ()),
+        *(Array(name=f"{name}Factors", kind="f4", shape=(2,), role=Role.FACTORS) for name in scaled),
     )
 
 
+_VIIRS_M15 = _viirs_sdr("MBAND", "BrightnessTemperature")
 _ATMS_SDR = (
     Array(name="BeamTime", kind="i8", shape=(12, 96), role=Role.TIME),
     Array(name="BrightnessTemperature", kind="u2", shape=(12, 96, 4)),
@@ -165,13 +171,13 @@ def _product(ids: tuple[str, str, str], instrument: Instrument, arrays: tuple[Ar
 
 _ALL = (
     _product(("SVM01", "VIIRS-M1-SDR", "SDR"), VIIRS, _viirs_sdr("MBAND"), geolocation="GMTCO", band="M1"),
-    _product(("SVM15", "VIIRS-M15-SDR", "SDR"), VIIRS, _viirs_sdr("MBAND"), geolocation="GMTCO", band="M15"),
+    _product(("SVM15", "VIIRS-M15-SDR", "SDR"), VIIRS, _VIIRS_M15, geolocation="GMTCO", band="M15"),
     _product(("SVI01", "VIIRS-I1-SDR", "SDR"), VIIRS, _viirs_sdr("IBAND"), geolocation="GITCO", band="I1"),
-    _product(("SVDNB", "VIIRS-DNB-SDR", "SDR"), VIIRS, _viirs_sdr("DNB", "f4"), geolocation="GDNBO", band="DNB"),
-    _product(("GMODO", "VIIRS-MOD-GEO", "GEO"), VIIRS, _geolocation((48, 12), "QF1_SCAN_VIIRSSDRGEO")),
-    _product(("GMTCO", "VIIRS-MOD-GEO-TC", "GEO"), VIIRS, _geolocation((48, 12), "QF1_SCAN_VIIRSSDRGEO")),
-    _product(("GITCO", "VIIRS-IMG-GEO-TC", "GEO"), VIIRS, _geolocation((48, 12), "QF1_SCAN_VIIRSSDRGEO")),
-    _product(("GDNBO", "VIIRS-DNB-GEO", "GEO"), VIIRS, _geolocation((48, 12), "QF1_SCAN_VIIRSSDRGEO")),
+    _product(("SVDNB", "VIIRS-DNB-SDR", "SDR"), VIIRS, _viirs_sdr("DNB", measured=""), geolocation="GDNBO", band="DNB"),
+    _product(("GMODO", "VIIRS-MOD-GEO", "GEO"), VIIRS, _geolocation(_VIIRS_SHAPE, "QF1_SCAN_VIIRSSDRGEO")),
+    _product(("GMTCO", "VIIRS-MOD-GEO-TC", "GEO"), VIIRS, _geolocation(_VIIRS_SHAPE, "QF1_SCAN_VIIRSSDRGEO")),
+    _product(("GITCO", "VIIRS-IMG-GEO-TC", "GEO"), VIIRS, _geolocation(_VIIRS_SHAPE, "QF1_SCAN_VIIRSSDRGEO")),
+    _product(("GDNBO", "VIIRS-DNB-GEO", "GEO"), VIIRS, _geolocation(_VIIRS_SHAPE, "QF1_SCAN_VIIRSSDRGEO")),
     _product(("SATMS", "ATMS-SDR", "SDR"), ATMS, _ATMS_SDR, geolocation="GATMO"),
     _product(("TATMS", "ATMS-TDR", "SDR"), ATMS, _ATMS_SDR, geolocation="GATMO"),
     _product(("GATMO", "ATMS-SDR-GEO", "GEO"), ATMS, _geolocation((12, 32), "QF1_ATMSSDRGEO")),

@@ -1,0 +1,36 @@
+"""The message about a PGE instance that needs a person, kept in the outbox together with the failure itself."""
+
+from __future__ import annotations
+
+from html import escape
+
+from orbitory.inventory import Row
+from orbitory.pge.failures import FAILURES
+from orbitory.site import Site
+
+_KIND = "pge_failed"
+
+
+def tell(site: Site, row: Row, code: str, detail: str) -> None:
+    """Put the message into the outbox, within the caller's transaction: sent by whoever sends what is due."""
+    source = site.catalogue.sources.get("pge")
+    number, pge = row["id"], row["pge"]
+    text = (
+        f"PGE {pge}, instance {number} for {row['period_key']}, failed: {FAILURES[code]} ({code}).\n\n"
+        f"{detail}\n\n"
+        f"Nothing of it was archived. See it with `orbitory why {number}`; when the cause is gone, run it again with\n"
+        f"`orbitory run-pge {number}`, or clear its run in Airflow.\n"
+    )
+    site.inventory.run(
+        "enqueue_message",
+        kind=_KIND,
+        source=pge,
+        actor=f"pge instance {number}, try {row.get('tries', 0)}, {code}",
+        run=None,
+        recipients=list(source.notify) if source else [],
+        subject=f"PGE {pge} failed: instance {number}, {code}",
+        text=text,
+        html=f"<pre>{escape(text)}</pre>",
+        attachment_name=None,
+        attachment=None,
+    )
