@@ -22,6 +22,26 @@ T0 = datetime(2024, 2, 10, 12, 0, tzinfo=UTC)
 VIIRS = timedelta(microseconds=VIIRS_GRANULE_US)
 _COLLECTIONS = {"SVM05": "VIIRS-M5-SDR", "GMODO": "VIIRS-MOD-GEO", "GMTCO": "VIIRS-MOD-GEO-TC", "SATMS": "ATMS-SDR"}
 
+DAILY = """
+name = "daily"
+title = "Day"
+version = "1"
+[run]
+command = ["{python}"]
+[period]
+kind = "time"
+of = "sdr"
+hours = 24
+[[inputs]]
+name = "sdr"
+products = ["SVM05"]
+select = "all"
+timeout_minutes = 60
+[[outputs]]
+name = "grid"
+product = "pge_viirs_quicklook"
+pattern = "*.h5"
+"""
 QUICKLOOK = """
 name = "quick"
 title = "Quick look"

@@ -6,7 +6,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import psycopg
@@ -18,9 +18,8 @@ from orbitory.pge import planner
 from orbitory.pge.planner import plan
 from orbitory.pge.stale import stale
 from orbitory.pge.why import why
-from orbitory.settings import Settings
 from orbitory.site import open_site
-from planning import QUICKLOOK, T0, VIIRS, Archive, granule_key, granule_start
+from planning import DAILY, QUICKLOOK, T0, VIIRS, Archive, granule_key, granule_start
 
 NEIGHBOURS = QUICKLOOK.replace('"quick"', '"composite"').replace(
     'products = ["SVM05"]', 'products = ["SVM05"]\nselect = "neighbours"'
@@ -43,26 +42,6 @@ select = "latest_before"
 before_seconds = 3600
 [[outputs]]""",
 )
-DAILY = """
-name = "daily"
-title = "Day"
-version = "1"
-[run]
-command = ["{python}"]
-[period]
-kind = "time"
-of = "sdr"
-hours = 24
-[[inputs]]
-name = "sdr"
-products = ["SVM05"]
-select = "all"
-timeout_minutes = 60
-[[outputs]]
-name = "grid"
-product = "pge_viirs_quicklook"
-pattern = "*.h5"
-"""
 ORBIT = DAILY.replace('"daily"', '"orbit"').replace('kind = "time"', 'kind = "orbit"').replace("hours = 24\n", "")
 FOUR = (
     DAILY.replace('"daily"', '"four"')
@@ -70,20 +49,6 @@ FOUR = (
     .replace("hours = 24", "size = 4")
     .replace("timeout_minutes = 60", "timeout_minutes = 10\nmin_count = 3")
 )
-
-
-@pytest.fixture
-def make(settings: Settings) -> Iterator[Callable[..., Archive]]:
-    """An archive with these definitions."""
-    made: list[Archive] = []
-
-    def build(*definitions: str) -> Archive:
-        made.append(Archive(settings, *definitions))
-        return made[-1]
-
-    yield build
-    for each in made:
-        each.db.close()
 
 
 def told(archive: Archive, instance: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,45 +16,11 @@ from orbitory.pge import planner, static
 from orbitory.pge.outcome import Unplanned
 from orbitory.pge.resources import hand_out
 from orbitory.pge.why import why
-from orbitory.settings import Settings
-from planning import QUICKLOOK, T0, VIIRS, Archive, granule_key, granule_start
+from planning import DAILY, QUICKLOOK, T0, VIIRS, Archive, granule_key, granule_start
 
-DAILY = """
-name = "daily"
-title = "Day"
-version = "1"
-[run]
-command = ["{python}"]
-[period]
-kind = "time"
-of = "sdr"
-hours = 24
-[[inputs]]
-name = "sdr"
-products = ["SVM05"]
-select = "all"
-timeout_minutes = 60
-[[outputs]]
-name = "grid"
-product = "pge_daily_coverage"
-pattern = "*.h5"
-"""
+COVERAGE = DAILY.replace('"pge_viirs_quicklook"', '"pge_daily_coverage"')
 ALONE = QUICKLOOK.replace('[[inputs]]\nname = "geo"\nproducts = ["GMTCO"]\n', "")
 LATE_IGNORED = QUICKLOOK.replace("[run]", '[run]\nlate = "ignore"')
-
-
-@pytest.fixture
-def make(settings: Settings) -> Iterator[Callable[..., Archive]]:
-    """An archive with these definitions, planned once."""
-    made: list[Archive] = []
-
-    def build(*definitions: str) -> Archive:
-        made.append(Archive(settings, *definitions))
-        return made[-1]
-
-    yield build
-    for each in made:
-        each.db.close()
 
 
 def pair(archive: Archive, *numbers: int) -> None:
@@ -350,7 +316,7 @@ def test_a_file_outside_the_archive_is_read_once_until_it_changes(
 
 
 def test_a_granule_that_ends_with_the_day_belongs_to_that_day_alone(make: Callable[..., Archive]) -> None:
-    archive = make(DAILY.replace('select = "all"', 'select = "valintersect"'))
+    archive = make(COVERAGE.replace('select = "all"', 'select = "valintersect"'))
     midnight = datetime(2024, 2, 11, tzinfo=UTC)
     archive.granule("SVM05", "NPP/x/one", midnight - timedelta(hours=1), midnight, platform="NPP")
     archive.plan()
@@ -361,7 +327,7 @@ def test_a_granule_that_ends_with_the_day_belongs_to_that_day_alone(make: Callab
 
 
 def test_what_comes_late_for_a_day_is_gathered_before_it_is_made_anew(make: Callable[..., Archive]) -> None:
-    archive = make(DAILY)
+    archive = make(COVERAGE)
     archive.viirs("SVM05", 0)
     archive.plan()
     archive.later(minutes=60)

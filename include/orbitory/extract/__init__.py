@@ -28,6 +28,7 @@ __all__ = [
     "OpenFile",
     "open_file",
     "quick_check",
+    "read_whole",
     "sniff",
 ]
 
@@ -128,6 +129,14 @@ def open_file(task: ExtractTask | Member) -> Iterator[OpenFile]:
         yield OpenFile(descriptor=descriptor, size=status.st_size, head=head, path=f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
+
+
+def read_whole(member: Member, most: int, told: str) -> bytes:
+    """Bytes of a small file; ``told``: how a refusal begins to say that it has more than ``most``, "the form has"."""
+    with open_file(member) as source:
+        if source.size > most:
+            raise DataError("policy", f"{told} {source.size} bytes, at most {most} are read")
+        return os.pread(source.descriptor, most, 0)
 
 
 def sole_granule(task: ExtractTask, kind: str) -> GranuleFacts:

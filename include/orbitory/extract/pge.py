@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 
 from orbitory.errors import DataError
-from orbitory.extract import ExtractTask, Member, generic, open_file, warning
+from orbitory.extract import ExtractTask, Member, generic, read_whole, warning
 from orbitory.extract.header import Header, text
 from orbitory.model import Extraction, Finding
 from orbitory.provenance import ENDING, PROVENANCE_BYTES, Provenance, read
@@ -100,19 +99,12 @@ def _provenance(task: ExtractTask) -> Provenance:
     if task.identity.role != "data" or not beside:
         raise DataError("metadata", f"{name}{ENDING} is not beside it")
     try:
-        provenance = read(_content(beside[0]))
+        provenance = read(read_whole(beside[0], PROVENANCE_BYTES, "the metadata have"))
     except (ValueError, RecursionError) as error:
         raise DataError("metadata", f"{name}{ENDING}: {text(str(error))[:500]}") from None
     if provenance.file != name:
         raise DataError("metadata", f"the metadata speak of {provenance.file!r}, but stand beside {name!r}")
     return provenance
-
-
-def _content(member: Member) -> bytes:
-    with open_file(member) as source:
-        if source.size > PROVENANCE_BYTES:
-            raise DataError("policy", f"the metadata have {source.size} bytes, at most {PROVENANCE_BYTES} are read")
-        return os.pread(source.descriptor, PROVENANCE_BYTES, 0)
 
 
 def _outside(provenance: Provenance, extraction: Extraction) -> list[Finding]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from lxml import etree
 
 from orbitory.errors import DataError
-from orbitory.extract import ExtractTask, Member, generic, open_file
+from orbitory.extract import ExtractTask, generic, open_file, read_whole
 from orbitory.extract.header import text
 from orbitory.model import Extraction
 from orbitory.upload_form import ELEMENTS, ENDING, FORM_BYTES, VERSION, UploadForm, from_texts, refusal
@@ -48,18 +48,11 @@ def _form(task: ExtractTask) -> UploadForm:
     forms = [member for member in task.members if member.name.endswith(ENDING)]
     if len(forms) != 1:
         raise DataError("metadata", f"{len(forms)} forms *{ENDING} belong to it, expected one")
-    form = read_form(_content(forms[0]))
+    form = read_form(read_whole(forms[0], FORM_BYTES, "the form has"))
     name = task.name.rpartition("/")[2]
     if form.file != name:
         raise DataError("metadata", f"the form speaks of {form.file!r}, but stands beside {name!r}")
     return form
-
-
-def _content(member: Member) -> bytes:
-    with open_file(member) as source:
-        if source.size > FORM_BYTES:
-            raise DataError("policy", f"the form has {source.size} bytes, at most {FORM_BYTES} are read")
-        return os.pread(source.descriptor, FORM_BYTES, 0)
 
 
 def read_form(data: bytes) -> UploadForm:
