@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demonstration import making, screen
+from demonstration import footprints, making, screen
 from demonstration.api import AirflowApi
 from demonstration.delivery import FILES, Delivery
 from orbitory.inventory import Inventory, connect
@@ -44,7 +44,8 @@ def main() -> int:
         outcomes = [
             _outcome(api, inventory, delivery, runs[delivery.source], delivery in new) for delivery in deliveries
         ]
-        making.follow(console, api, inventory, new=bool(new), patience_seconds=_PATIENCE_SECONDS)
+        for process in (making, footprints):
+            process.follow(console, api, inventory, new=bool(new), patience_seconds=_PATIENCE_SECONDS)
         made = making.states(inventory)
         _explain(console, stack, inventory, outcomes)
     console.print(f"[bold]Airflow[/]  {login['address']}  user {login['user']}  password {login['password']}")
@@ -145,6 +146,7 @@ def _explain(console: Console, stack: Stack, inventory: Inventory, outcomes: Seq
     screen.quarantine(console, inventory.all("status_quarantine"))
     screen.waiting(console, inventory.all("status_waiting"))
     screen.products(console, making.states(inventory), making.ancestry(inventory))
+    screen.footprints(console, footprints.told(inventory, stack.places.site / "reports"))
     screen.mails(console, stack.places.mail)
 
 

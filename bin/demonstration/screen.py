@@ -114,7 +114,16 @@ def products(console: Console, told: Mapping[str, Mapping[str, int]], lineage: I
         figures = (counts.get("done", 0), counts.get("failed", 0), under_way, counts.get("waiting", 0))
         table.add_row(pge, *(f"{figure:,}" for figure in figures))
     console.print(table)
-    for line in lineage:
+    _lines(console, lineage)
+
+
+def footprints(console: Console, told: Iterable[str]) -> None:
+    """What evaluation made of the strips."""
+    _lines(console, told)
+
+
+def _lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
         console.print(escape(line), soft_wrap=True)
     console.print()
 

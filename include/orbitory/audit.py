@@ -36,6 +36,7 @@ RULES = (
     "audit_i10_intent_granule",
     "audit_i10_pge",
     "audit_i10_redrive",
+    "audit_i10_removal",
     "audit_i11_statistic",
     "audit_i11_counts",
     "audit_i13_geometry",

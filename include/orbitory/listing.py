@@ -1,4 +1,4 @@
-"""The list of every file of a run that needs a person, as CSV that a spreadsheet opens without running anything."""
+"""Lists of what needs a person, as CSV that a spreadsheet opens without running anything."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import NoneType
 
 from orbitory.inventory import Row
 
@@ -57,20 +58,22 @@ def readable(text: str, most: int = _MOST_CHARACTERS) -> str:
     return shown if len(text) <= most else shown[:most] + " …"
 
 
-def list_files(stem: str, rows: Iterable[Row], most_bytes: int = MOST_BYTES) -> Listing | None:
-    """Write ``rows`` of statement ``notice_files`` while they are read; None when there are none.
+def list_files(
+    stem: str, rows: Iterable[Row], most_bytes: int = MOST_BYTES, *, columns: Sequence[str] = _COLUMNS
+) -> Listing | None:
+    """Write ``rows`` (of statement ``notice_files``, or with other ``columns``) while they are read; None: no rows.
 
     Memory is bounded by ``MOST_PLAIN_BYTES`` and ``most_bytes``, however many rows there are.
     """
     packer, packed, plain = zlib.compressobj(wbits=_GZIP), bytearray(), bytearray()
     files = more = 0
-    plain += codecs.BOM_UTF8 + _line(_COLUMNS)  # by the mark spreadsheets know the encoding
+    plain += head(columns)
     packed += packer.compress(plain)
     for row in rows:
         if len(packed) > most_bytes - _HELD_BACK:
             more += 1
             continue
-        line = _line([str(row[column]) for column in _COLUMNS])
+        line = line_of([row[column] for column in columns])
         packed += packer.compress(line)
         if len(plain) <= MOST_PLAIN_BYTES:
             plain += line
@@ -78,16 +81,25 @@ def list_files(stem: str, rows: Iterable[Row], most_bytes: int = MOST_BYTES) -> 
     if not files:
         return None
     if more:
-        packed += packer.compress(_line([f"{more} more files are left out: this list would be too large for a mail"]))
+        packed += packer.compress(line_of([f"{more} more lines are left out: this list would be too large for a mail"]))
     packed += packer.flush()
     if not more and len(plain) <= min(MOST_PLAIN_BYTES, most_bytes):
         return Listing(name=f"{stem}.csv", content=bytes(plain), files=files, more=0)
     return Listing(name=f"{stem}.csv.gz", content=bytes(packed), files=files, more=more)
 
 
-def _line(cells: Sequence[str]) -> bytes:
+def head(columns: Sequence[str]) -> bytes:
+    """How such a list begins: by the mark spreadsheets know the encoding."""
+    return codecs.BOM_UTF8 + line_of(columns)
+
+
+def line_of(cells: Sequence[object]) -> bytes:
+    """One line of such a list; no cell runs anything. Numbers stay numbers, None is empty."""
     line = io.StringIO()
-    csv.writer(line, quoting=csv.QUOTE_ALL).writerow([_cell(cell) for cell in cells])
+    plain = (int, float, NoneType)
+    csv.writer(line, quoting=csv.QUOTE_ALL).writerow(
+        [cell if isinstance(cell, plain) else _cell(str(cell)) for cell in cells]
+    )
     return line.getvalue().encode()
 
 

@@ -32,6 +32,8 @@ class Settings:
     work: Path
     #: Links handed out to users.
     links: Path
+    #: What evaluations tell people.
+    reports: Path
     #: Folder of ``sources/*.toml`` and ``products/*.toml``.
     catalogue: Path
     #: Worker processes of one command-line run.
@@ -71,6 +73,7 @@ class Settings:
             trash=zone("trash"),
             work=zone("work"),
             links=zone("links"),
+            reports=zone("reports"),
             catalogue=Path(environment.get("ORBITORY_CATALOGUE", "") or CHECKOUT / "include" / "catalogue").absolute(),
             workers=int(workers),
         )

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 from airflow_world import CHECKOUT, PASSWORD, Run, Stage, copy_catalogue
+from browser import CHROMIUM
 from demonstration.api import AirflowApi
 from orbitory.catalogue import load
 from orbitory.simulate import simulate
@@ -138,3 +140,28 @@ def faulty(stage: Stage) -> dict[str, Run]:
         state = stage.finish(dag_id, run_id)
         runs[source] = Run(dag_id=dag_id, run_id=run_id, state=state, truth=truth, mails=stage.mails()[before:])
     return runs
+
+
+@pytest.fixture(scope="session")
+def strips(stage: Stage) -> list[dict[str, Any]]:
+    """Archived strips, one image of them under two orders: their footprints."""
+    simulate(load(CHECKOUT / "include" / "catalogue"), "maxar", 40, 3, "reorder", stage.root / "landing" / "maxar")
+    assert stage.finish(*stage.start("maxar")) == "success"
+    return stage.rows("SELECT * FROM footprint_all")
+
+
+@pytest.fixture(scope="module")
+def page(stage: Stage) -> Iterator[Page]:
+    """A browser that is logged in."""
+    login = stage.stack.login()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+        page = browser.new_page(viewport={"width": 1500, "height": 900}, locale="en-GB", timezone_id="UTC")
+        page.set_default_timeout(60_000)
+        page.goto(login["address"])
+        page.locator("input[name=username]").fill(login["user"])
+        page.locator("input[name=password]").fill(login["password"])
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: "login" not in url)
+        yield page
+        browser.close()

@@ -1,57 +1,18 @@
-"""What an operator sees. Pictures go to docs/screenshots/ where missing, or all with ORBITORY_SCREENSHOTS=1."""
+"""What an operator sees."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from airflow_world import Run, Stage
+from browser import picture
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=60_000)
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-_CHROMIUM = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="module")
-def page(stage: Stage) -> Iterator[Page]:
-    """A browser that is logged in."""
-    login = stage.stack.login()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(_CHROMIUM))
-        page = browser.new_page(viewport={"width": 1500, "height": 900}, locale="en-GB", timezone_id="UTC")
-        page.set_default_timeout(60_000)
-        page.goto(login["address"])
-        page.locator("input[name=username]").fill(login["user"])
-        page.locator("input[name=password]").fill(login["password"])
-        page.keyboard.press("Enter")
-        page.wait_for_url(lambda url: "login" not in url)
-        yield page
-        browser.close()
-
-
-def picture(page: Page, name: str, tmp_path: Path) -> None:
-    """Take it; keep it in the documentation when that has none yet."""
-    page.wait_for_timeout(1500)
-    file = tmp_path / name
-    page.screenshot(path=file)
-    assert file.stat().st_size > 20_000, "an empty page"
-    if not (PICTURES / name).exists() or os.environ.get("ORBITORY_SCREENSHOTS"):
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, PICTURES / name)
 
 
 def test_the_grid_shows_every_step(stage: Stage, page: Page, faulty: dict[str, Run], tmp_path: Path) -> None:

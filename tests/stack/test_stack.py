@@ -27,6 +27,7 @@ def processes_of(pid: int) -> int:
 def test_airflow_reads_every_dag_without_error(stage: Stage) -> None:
     ingests = {f"ingest_{source}" for source in ("idps", "correlative", "nga", "maxar", "upload", "pge")}
     others = {"outbox", "quarantine_redrive", "reprocess", "pge_planning", "pge_execution"}
+    others |= {"mfp_evaluation", "raster_validation", "duplicate_removal", "deletion"}
     for dag_id in ingests | others:
         stage.api.await_dag(dag_id)
     assert stage.api.call("GET", "/api/v2/importErrors")["import_errors"] == []

@@ -146,6 +146,6 @@ def test_a_long_list_is_compressed_and_one_that_is_too_long_says_what_it_leaves_
     assert len(cut.content) <= most
     table = cells(cut)
     assert len(table) == cut.files + 2 and table[-1] == [
-        f"{cut.more} more files are left out: this list would be too large for a mail"
+        f"{cut.more} more lines are left out: this list would be too large for a mail"
     ]
     assert f"the first {cut.files:,} of 60,000 files" in compose(story(listing=cut)).text

@@ -18,14 +18,17 @@ from orbitory import __version__
 from orbitory.cli import (
     checking,
     counting,
+    footprints,
     ingesting,
     looking,
     planning,
     posting,
     quarantining,
+    removing,
     reprocessing,
     running,
     uploading,
+    validating,
 )
 from orbitory.cli.output import follow_log, redact, say
 from orbitory.errors import ConfigurationError, DataError, IntegrityError, NotReady, Transient
@@ -33,7 +36,7 @@ from orbitory.errors import ConfigurationError, DataError, IntegrityError, NotRe
 DONE, REJECTED, WRONG_USE, NOT_NOW, VIOLATIONS, BUG, INTERRUPTED, READER_GONE = 0, 1, 2, 3, 4, 70, 130, 141
 
 #: Options whose value may begin with a minus sign, which argparse takes for an option of its own.
-_MAY_BE_NEGATIVE = {"--bbox"}
+_MAY_BE_NEGATIVE = {"--area", "--bbox"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,22 +56,26 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="orbitory", description="An archive for Earth-observation missions.", epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"orbitory {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for group in (
-        ingesting,
-        uploading,
-        looking,
-        counting,
-        quarantining,
-        reprocessing,
-        planning,
-        running,
-        posting,
-        checking,
-    ):
+    for group in _GROUPS:
         group.add(verbs)
     return top
 
 
+_GROUPS = (
+    ingesting,
+    uploading,
+    looking,
+    counting,
+    quarantining,
+    removing,
+    reprocessing,
+    planning,
+    running,
+    footprints,
+    validating,
+    posting,
+    checking,
+)
 _EPILOG = (
     "Exit status: 0 done, 1 done with rejected items, 2 wrong usage or configuration, 3 could not be done now, "
     "4 violations found, 70 a bug."

@@ -85,6 +85,7 @@ EXTRACTORS: dict[str, str] = {
     "generic": "orbitory.extract.generic",
     "strip": "orbitory.extract.strip",
     "upload": "orbitory.extract.upload",
+    "raster_check": "orbitory.rasters.reading",
     "pge": "orbitory.extract.pge",
 }
 

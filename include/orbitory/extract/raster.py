@@ -37,7 +37,7 @@ DRIVERS = {"geotiff": "GTiff", "nitf": "NITF", "jpeg2000": "JP2OpenJPEG", "gif":
 _OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
-    "GDAL_CACHEMAX": 64,
+    "GDAL_CACHEMAX": 64 << 20,  # bytes, for rasterio hands it to GDALSetCacheMax64
     "GDAL_NUM_THREADS": "1",
     "GDAL_TIFF_INTERNAL_MASK": "YES",
 }
@@ -74,12 +74,17 @@ def _errors() -> _Errors:
     return handler
 
 
+def reported() -> list[str]:
+    """What GDAL reported since the dataset at hand was opened; what is taken from it does not count as failure."""
+    return _errors().seen
+
+
 class _Reported(RuntimeError):
     """GDAL reported an error and went on."""
 
 
 @contextmanager
-def _opened(name: str, driver: str) -> Iterator[Any]:
+def opened(name: str, driver: str) -> Iterator[Any]:
     """The dataset; on leaving, what GDAL reported meanwhile counts as failure."""
     errors = _errors()
     errors.seen.clear()
@@ -115,7 +120,7 @@ def scan(
     place: tuple[Footprint | None, list[Finding]] = None, []
     while index < len(names) and left >= 0:
         try:
-            with _opened(names[index], DRIVERS[kind]) as image:
+            with opened(names[index], DRIVERS[kind]) as image:
                 if index == 0:
                     header.add("/", _metadata(image))
                     place = _place(image)
@@ -125,7 +130,7 @@ def scan(
                     findings.append(_without_raster(segments))
         except (*FAULTS, CPLE_BaseError) as error:
             segment = segments[index] if segments else None
-            findings.append(warning("unsupported", _unsupported(error, data, segment)))
+            findings.append(warning("unsupported", beyond_library(error, data, segment)))
         index += 1
     if left < 0 or len(names) >= _IMAGE_LIMIT:
         findings.append(warning("not_fully_read", "too many images or pixels for its size: the rest was not read"))
@@ -161,16 +166,16 @@ def _numpy_type(name: str) -> str:
     return "complex64" if name.startswith("complex_") else name
 
 
-def _unsupported(error: BaseException, data: Bytes, segment: ImageSegment | None) -> str:
+def beyond_library(error: BaseException, data: Bytes, segment: ImageSegment | None) -> str:
     """Why a valid image is out of the library's reach. Raises the error of a damaged one."""
-    reported = " / ".join([str(error), *_errors().seen[:8]])
-    if _LACKS_CODEC.search(reported):
+    said = " / ".join([str(error), *_errors().seen[:8]])
+    if _LACKS_CODEC.search(said):
         return text(str(error))
     if segment is not None and segment.compression in NEVER_READ:
         return f"NITF image compression {segment.compression}, which the library at hand does not decode"
     if segment is not None and segment.compression in ("C8", "M8") and (why := codestream_unsupported(data, segment)):
         return why
-    raise fault("the raster", error if isinstance(error, MemoryError) else _Reported(reported)) from error
+    raise fault("the raster", error if isinstance(error, MemoryError) else _Reported(said)) from error
 
 
 def _metadata(image: Any) -> dict[str, Any]:

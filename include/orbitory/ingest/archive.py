@@ -16,6 +16,7 @@ from orbitory.errors import NotReady, Transient
 from orbitory.ingest.ledger import Claim, Outcome, Work, claim, move_on, set_back, stat_in
 from orbitory.ingest.retire import clear_landing, retire_replaced
 from orbitory.inventory import Row
+from orbitory.mfp.rows import has_footprints, refresh
 from orbitory.model import State, Tally
 from orbitory.site import Site
 from orbitory.zones import FileSystemSync, open_beneath, own_errors, stat_at, stat_of
@@ -101,6 +102,8 @@ def _archive_ready(site: Site, held: Claim) -> _Placed:
         site.inventory.run("archive_granules", assets=holders)
         _withdraw(site, placed.withdrawn)
         held.apply([*placed.outcomes, *move_on(new, State.ARCHIVED), *settled])
+        if new and has_footprints(held.source):
+            refresh(site, assets=[row["asset_id"] for row in new])
     return placed
 
 

@@ -15,6 +15,7 @@ from orbitory.catalogue import Source
 from orbitory.errors import IntegrityError, Transient
 from orbitory.ingest.ledger import stat_in
 from orbitory.inventory import Row
+from orbitory.mfp.rows import refresh
 from orbitory.site import Site
 from orbitory.zones import FileSystemSync, move, open_beneath, own_errors, stat_at, sync_folder, unlink_if_same
 
@@ -208,3 +209,4 @@ def _retire(site: Site, old: Sequence[Row]) -> None:
     with inventory.transaction():
         inventory.run("mark_deleted", assets=numbers, removal="replaced")
         inventory.run("granules_deleted", assets=numbers)
+        refresh(site, assets=numbers)

@@ -64,22 +64,28 @@ WHERE i.state IN ('ready', 'running', 'delivered')
   AND (p.instance_id IS NULL OR p.asset_id IS NOT NULL AND (s.state = 'archived' AND s.digest = p.digest) IS NOT TRUE)
 ORDER BY i.id, p.input, p.ordinal LIMIT %(limit)s;
 
--- audit_i3_without_granule: archived files that belong to no granule
-SELECT s.path AS name, concat('file ', s.id, ' is archived but belongs to no granule') AS detail
+-- audit_i3_without_granule: archived files that belong to no granule, or to such alone that have left
+SELECT s.path AS name, concat('file ', s.id, ' is archived but belongs to no granule', (
+           SELECT concat(' that is held: ', min(g.key), ' was deleted') FROM granule_asset l JOIN granule g ON g.id = l.granule_id
+           WHERE l.asset_id = s.id HAVING count(*) > 0)) AS detail
 FROM asset s
-WHERE s.state = 'archived' AND NOT EXISTS (SELECT FROM granule_asset l WHERE l.asset_id = s.id) ORDER BY s.id LIMIT %(limit)s;
+WHERE s.state = 'archived' AND NOT EXISTS (SELECT FROM granule_asset l JOIN granule g ON g.id = l.granule_id
+                                           WHERE l.asset_id = s.id AND g.state <> 'deleted')
+ORDER BY s.id LIMIT %(limit)s;
 
 -- audit_i5_left_early: arrivals that left the landing zone before they were archived, retired or quarantined
 SELECT name, concat('arrival ', id, ' of ', source, ' is ', state, ' but its landing name was given up') AS detail
 FROM arrival WHERE NOT landed AND state IN ('detected', 'verified', 'extracted', 'stored')
   AND NOT EXISTS (SELECT FROM batch b WHERE b.id = arrival.batch_id AND b.root IS NOT NULL) ORDER BY id LIMIT %(limit)s;
 
--- audit_i7_granule: granules once archived, now deleted or being deleted without a reason: neither expired nor superseded
+-- audit_i7_granule: granules once archived, now deleted or being deleted without a reason: not expired, superseded, or of a removed set
 SELECT key AS name, concat('granule ', id, ' is ', state, ' although it was not superseded and ',
                            coalesce('expires only at ' || expires_at, 'never expires')) AS detail
 FROM granule
 WHERE state IN ('deleting', 'deleted') AND superseded_by IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
   AND EXISTS (SELECT FROM event e WHERE e.subject = 'granule' AND e.ids @> granule.id AND e.to_state = 'archived')
+  AND NOT EXISTS (SELECT FROM removal_item i JOIN removal_set r ON r.id = i.set_id  -- somebody approved that it goes
+                  WHERE i.granule_id = granule.id AND r.state <> 'planned' AND i.state IN ('marked', 'trashed'))
 ORDER BY id LIMIT %(limit)s;
 
 -- audit_i7_asset: files deleted, or being deleted, while a granule that nothing replaced still needs them
@@ -91,6 +97,8 @@ WHERE s.state IN ('deleting', 'deleted') AND s.role = 'data'
   AND g.superseded_by IS NULL AND (g.expires_at IS NULL OR g.expires_at > clock_timestamp())
   AND NOT EXISTS (SELECT FROM granule_asset o JOIN asset t ON t.id = o.asset_id
                   WHERE o.granule_id = g.id AND t.state = 'archived' AND t.role = 'data')
+  AND NOT EXISTS (SELECT FROM removal_item i JOIN removal_set r ON r.id = i.set_id  -- somebody approved that it goes
+                  WHERE i.asset_id = s.id AND r.state <> 'planned' AND i.state IN ('marked', 'trashed'))
 ORDER BY s.id LIMIT %(limit)s;
 
 -- audit_i8_highest: the highest id that a table or its history knows
@@ -196,6 +204,17 @@ FROM arrival WHERE quarantine_path IS NOT NULL AND detail LIKE 're-driving: %%'
                   WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid = 0 AND l.objid = 7031904)
 ORDER BY id LIMIT %(limit)s;
 
+-- audit_i10_removal: sets that are on their way out, or back, and that nobody works on
+SELECT concat('set ', encode(hash, 'hex')) AS name,
+       concat(CASE state WHEN 'approved' THEN 'its removal' ELSE 'bringing it back' END, ' was cut short: repeat `--',
+              CASE state WHEN 'approved' THEN 'apply' ELSE 'undo' END, '`') AS detail
+FROM removal_set r
+WHERE (state = 'approved' OR state = 'undone' AND EXISTS (SELECT FROM removal_item i JOIN asset s ON s.id = i.asset_id
+                                                          WHERE i.set_id = r.id AND i.state IN ('marked', 'trashed') AND s.state = 'deleting'))
+  AND NOT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+                  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid = 0 AND l.objid = 7012)
+ORDER BY id LIMIT %(limit)s;
+
 -- audit_i11_statistic: figures of finished runs that differ from the ledger, final states only
 WITH finished AS (SELECT id FROM ingest_run WHERE finished_at IS NOT NULL),
 ledger AS (
@@ -269,12 +288,17 @@ FROM judged WHERE fault IS NOT NULL ORDER BY id LIMIT %(limit)s;
 -- audit_any_asset: whether storage should hold anything
 SELECT EXISTS (SELECT FROM asset WHERE state = 'archived') AS holds;
 
--- audit_assets: the next files that storage should or may hold, in byte order of their path
+-- audit_assets: the next files that storage should or may hold, in byte order of their path; what was registered in place stays there
 SELECT id, path, state, size, digest FROM asset
-WHERE state IN ('stored', 'archived', 'deleting') AND path COLLATE "C" > %(after)s ORDER BY path COLLATE "C" LIMIT %(limit)s;
+WHERE (state IN ('stored', 'archived', 'deleting')
+       OR state = 'deleted' AND in_place AND removal = 'removed'
+          AND NOT EXISTS (SELECT FROM asset n WHERE n.path = asset.path AND n.id > asset.id AND (n.state <> 'deleted' OR n.removal = 'removed')))
+  AND path COLLATE "C" > %(after)s ORDER BY path COLLATE "C" LIMIT %(limit)s;
 
 -- audit_asset: a file that storage should or may hold, as the inventory knows it at this moment
-SELECT id, path, state, size, digest FROM asset WHERE state IN ('stored', 'archived', 'deleting') AND path = %(path)s;
+SELECT id, path, state, size, digest FROM asset
+WHERE path = %(path)s AND (state IN ('stored', 'archived', 'deleting') OR state = 'deleted' AND in_place AND removal = 'removed')
+ORDER BY state = 'deleted', id DESC;
 
 -- audit_quarantined: the next files that quarantine should hold, in byte order of their path
 SELECT id, name, quarantine_path AS path, size, landed, detail FROM arrival

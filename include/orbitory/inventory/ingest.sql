@@ -328,8 +328,10 @@ WHERE (g.key = ANY (%(keys)s) OR (%(keys)s::text[] IS NULL AND g.source = %(sour
                   WHERE p.asset_id = s.id AND i.state IN ('ready', 'running', 'delivered'))
 ORDER BY s.path;
 
--- deleting_assets: files that a crash left half-way out of storage
-SELECT id, path FROM asset WHERE state = 'deleting' ORDER BY path;
+-- deleting_assets: files that a crash left half-way out of storage; those of a set that is removed or brought back are its own
+SELECT id, path FROM asset WHERE state = 'deleting'
+  AND NOT EXISTS (SELECT FROM removal_item i WHERE i.asset_id = asset.id AND i.state IN ('marked', 'trashed'))
+ORDER BY path;
 
 -- mark_deleting: these files are about to leave storage
 UPDATE asset SET state = 'deleting' WHERE id = ANY (%(assets)s) AND state = 'archived';

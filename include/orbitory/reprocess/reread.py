@@ -16,6 +16,7 @@ from orbitory.errors import DataError
 from orbitory.extract import ExtractTask, Member
 from orbitory.ingest.extract import task_of
 from orbitory.inventory import Row
+from orbitory.mfp.rows import has_footprints, refresh
 from orbitory.model import Extraction
 from orbitory.reprocess.pages import Problem, Slice, Unit, record
 from orbitory.workers import Isolated
@@ -142,9 +143,18 @@ def _write(piece: Slice, read: Sequence[Read], footprints_only: bool) -> int:
         else:
             inventory.run("keep_repairs")
             changed = inventory.run("renew_assets") + inventory.run("renew_granules")
+        if changed:
+            refresh(
+                piece.site,
+                assets=[asset for each in read if _is_strip(piece, each[0]) for asset in _holders(*each).values()],
+            )
         record(piece, [Problem(asset=row["asset_id"], code="identity", detail=row["detail"]) for row in strangers])
         piece.count(changed)
     return changed
+
+
+def _is_strip(piece: Slice, unit: Unit) -> bool:
+    return has_footprints(piece.site.catalogue.source(unit.rows[0]["source"]))
 
 
 def _holders(unit: Unit, found: Extraction) -> dict[int, int]:
