@@ -13,6 +13,7 @@ from orbitory.catalogue import Catalogue
 from orbitory.errors import NotReady, OrbitoryError
 from orbitory.listing import readable
 from orbitory.mfp import Environment, Parameters
+from orbitory_airflow.policy import sensors_of_all
 from orbitory_airflow.runtime import link_to, open_run
 
 if TYPE_CHECKING:
@@ -36,18 +37,9 @@ def form(catalogue: Catalogue) -> dict[str, Param]:
     Nobody moves rows by a choice of their own: every removal of duplicates, and the next evaluation, go by the
     deployment's.
     """
-    sensors = sorted({sensor for source in catalogue.sources.values() for sensor in catalogue.sensors_of(source)})
     told = Parameters.of_deployment()
     return {
-        "sensors": Param(
-            [],
-            type=["null", "array"],
-            items={"type": "string", "enum": sensors},
-            examples=sensors,  # the choices that the UI offers
-            uniqueItems=True,
-            title="Sensors",
-            description="Only these; none chosen means all.",
-        ),
+        "sensors": sensors_of_all(catalogue),
         "linux_root": Param(
             told.linux_root,
             type="string",

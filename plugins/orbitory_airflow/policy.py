@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -44,19 +45,35 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def choice(values: Sequence[str], title: str, description: str) -> Param:
+    """Any number of these values; none chosen means no restriction."""
+    return Param(
+        [],
+        type=["null", "array"],
+        items={"type": "string", "enum": list(values)},
+        examples=list(values),  # the choices that the UI offers
+        uniqueItems=True,
+        title=title,
+        description=description,
+    )
+
+
+def sensors_among(sensors: Sequence[str]) -> Param:
+    """The choice of sensors."""
+    return choice(sensors, "Sensors", "Only these; none chosen means all.")
+
+
+def sensors_of_all(catalogue: Catalogue) -> Param:
+    """The choice among the sensors of all sources."""
+    return sensors_among(
+        sorted({each for source in catalogue.sources.values() for each in catalogue.sensors_of(source)})
+    )
+
+
 def form(source: Source, catalogue: Catalogue) -> dict[str, Param]:
     """What a data manager may choose when starting a run by hand."""
-    sensors = catalogue.sensors_of(source)
     return {
-        "sensors": Param(
-            [],
-            type=["null", "array"],
-            items={"type": "string", "enum": sensors},
-            examples=sensors,  # the choices that the UI offers
-            uniqueItems=True,
-            title="Sensors",
-            description="Only these; none chosen means all.",
-        ),
+        "sensors": sensors_among(catalogue.sensors_of(source)),
         "pattern": Param(
             "*",
             type="string",

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from orbitory.catalogue import Catalogue
 from orbitory.rasters.sight import Mode
+from orbitory_airflow.policy import sensors_of_all
 from orbitory_airflow.runtime import link_to, open_run
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ _GB = 10**9
 
 def form(catalogue: Catalogue) -> dict[str, Param]:
     """What a data manager may choose for a run by hand; a scheduled run takes the defaults."""
-    sensors = sorted({sensor for source in catalogue.sources.values() for sensor in catalogue.sensors_of(source)})
     return {
         "mode": Param(
             "sample",
@@ -38,15 +38,7 @@ def form(catalogue: Catalogue) -> dict[str, Param]:
             title="Mode",
             description="Headers alone; some blocks of every band, too; every pixel of every band.",
         ),
-        "sensors": Param(
-            [],
-            type=["null", "array"],
-            items={"type": "string", "enum": sensors},
-            examples=sensors,  # the choices that the UI offers
-            uniqueItems=True,
-            title="Sensors",
-            description="Only these; none chosen means all.",
-        ),
+        "sensors": sensors_of_all(catalogue),
         "daily_gigabytes": Param(
             500,
             type=["null", "number"],

@@ -11,6 +11,7 @@ from airflow.sdk import Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from orbitory.catalogue import Catalogue
+from orbitory_airflow.policy import sensors_of_all
 from orbitory_airflow.runtime import link_to, open_run
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _ASKED, _ANSWER = "asked", "answer"
 
 def form(catalogue: Catalogue, *, chosen_by_hand: bool) -> dict[str, Param]:
     """What a data manager may choose. ``chosen_by_hand``: by names or by a rule, not by an evaluation."""
-    sensors = sorted({sensor for source in catalogue.sources.values() for sensor in catalogue.sensors_of(source)})
     choice = {
         "names": Param(
             [],
@@ -48,15 +48,7 @@ def form(catalogue: Catalogue, *, chosen_by_hand: bool) -> dict[str, Param]:
         ),
     }
     common = {
-        "sensors": Param(
-            [],
-            type=["null", "array"],
-            items={"type": "string", "enum": sensors},
-            examples=sensors,  # the choices that the UI offers
-            uniqueItems=True,
-            title="Sensors",
-            description="Only these; none chosen means all.",
-        ),
+        "sensors": sensors_of_all(catalogue),
         "apply": Param(
             False,
             type="boolean",

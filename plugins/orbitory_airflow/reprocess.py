@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from orbitory.catalogue import Catalogue
 from orbitory.errors import ConfigurationError
+from orbitory_airflow.policy import choice, sensors_of_all
 from orbitory_airflow.runtime import open_run
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ _SHOWN = 100
 def form(catalogue: Catalogue) -> dict[str, Param]:
     """What a data manager may choose, for a backfill as for a single run."""
     products = sorted(catalogue.products) + sorted({each for kind in catalogue.products.values() for each in kind.ids})
-    sensors = sorted({sensor for source in catalogue.sources.values() for sensor in catalogue.sensors_of(source)})
     return {
         "mode": Param(
             "verify",
@@ -38,8 +38,8 @@ def form(catalogue: Catalogue) -> dict[str, Param]:
             title="Mode",
             description="Hash and compare; read all metadata again; read footprints again.",
         ),
-        "products": _choice(products, "Products", "Product types or product ids; none chosen means all."),
-        "sensors": _choice(sensors, "Sensors", "Only these; none chosen means all."),
+        "products": choice(products, "Products", "Product types or product ids; none chosen means all."),
+        "sensors": sensors_of_all(catalogue),
         "names": Param(
             [],
             type=["null", "array"],
@@ -51,18 +51,6 @@ def form(catalogue: Catalogue) -> dict[str, Param]:
         "to": _moment("To", "And before this one, UTC."),
         "dry_run": Param(False, type="boolean", title="Dry run", description="Change nothing, only count."),
     }
-
-
-def _choice(values: list[str], title: str, description: str) -> Param:
-    return Param(
-        [],
-        type=["null", "array"],
-        items={"type": "string", "enum": values},
-        examples=values,  # the choices that the UI offers
-        uniqueItems=True,
-        title=title,
-        description=description,
-    )
 
 
 def _moment(title: str, description: str) -> Param:
