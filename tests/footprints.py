@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from orbitory.mfp import Parameters
 from orbitory.mfp.decide import decide
+from orbitory.mfp.evaluate import Outcome, Request, begin, finish, work
 from orbitory.mfp.rows import refresh
 from orbitory.settings import Settings
 from orbitory.site import Site, open_site
@@ -155,3 +156,11 @@ def strips(settings: Settings) -> Iterator[Strips]:
         psycopg.connect(settings.database, autocommit=True, row_factory=dict_row) as db,
     ):
         yield Strips(site=site, db=db)
+
+
+def evaluate(archive: Strips, **request: Any) -> Outcome:
+    """Evaluate this archive, sensor after sensor."""
+    parts = begin(archive.site, Request(**request))
+    for part in parts:
+        work(archive.site, part.run, part.sensor)
+    return finish(archive.site, parts[0].run)

@@ -15,7 +15,7 @@ from orbitory.inventory import Inventory, Row
 from orbitory.listing import Listing, list_files, readable
 from orbitory.model import OPEN_STATES, REASONS
 
-__all__ = ["MOST_ERRORS", "Notice", "Story", "compose", "readable", "story_of", "untold"]
+__all__ = ["MOST_ERRORS", "Notice", "Story", "compose", "plain", "readable", "story_of", "untold"]
 
 #: So many errors are told one by one; the attached list and the ledger hold all.
 MOST_ERRORS = 20
@@ -34,6 +34,12 @@ class Notice:
     #: Number of the run in the inventory, if it has one.
     run: int | None = None
     attachment: Listing | None = None
+
+
+def plain(subject: str, text: str, attachment: Listing | None = None) -> Notice:
+    """A message whose HTML form shows ``text`` as it is."""
+    page = f"<!DOCTYPE html>\n<html><body><pre>{html.escape(text)}</pre></body></html>\n"
+    return Notice(subject=subject, text=text, html=page, attachment=attachment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ program shows them as one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from orbitory.catalogue import Source
 from orbitory.errors import ConfigurationError
 from orbitory.inventory import Inventory, Row
 from orbitory.notices import Notice, compose, story_of
+from orbitory.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -63,27 +64,53 @@ class Delivery:
     failed: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """To whom a message goes, and what makes it the same message: kind, thing it is about, and actor."""
+
+    kind: str
+    #: Source, PGE, or part of the program.
+    about: str
+    #: Run that tells.
+    actor: str
+    recipients: Sequence[str]
+
+
 def tell_failure(inventory: Inventory, source: Source, *, actor: str, verdict: str, link: str) -> Notice:
     """Put the message about the failed run of ``actor`` into the outbox, within the caller's transaction if any.
 
     A run has one message: a repeated call changes nothing.
     """
     notice = compose(story_of(inventory, source=source.name, actor=actor, verdict=verdict, link=link))
+    enqueue(inventory, Address(kind=_KIND, about=source.name, actor=actor, recipients=source.notify), notice)
+    return notice
+
+
+def tell_all(site: Site, kind: str, about: str, notice: Notice) -> None:
+    """Put a message of the run of ``site.actor`` into the outbox, to everybody who is told of any source.
+
+    Of one kind and about one thing a run has one message: a repeated call changes nothing.
+    """
+    recipients = {each for source in site.catalogue.sources.values() for each in source.notify}
+    enqueue(site.inventory, Address(kind=kind, about=about, actor=site.actor, recipients=sorted(recipients)), notice)
+
+
+def enqueue(inventory: Inventory, address: Address, notice: Notice) -> None:
+    """Put a message into the outbox, within the caller's transaction if any."""
     attached = notice.attachment
     inventory.run(
         "enqueue_message",
-        kind=_KIND,
-        source=source.name,
-        actor=actor,
+        kind=address.kind,
+        source=address.about,
+        actor=address.actor,
         run=notice.run,
-        recipients=list(source.notify),
+        recipients=list(address.recipients),
         subject=notice.subject,
         text=notice.text,
         html=notice.html,
         attachment_name=attached.name if attached else None,
         attachment=attached.content if attached else None,
     )
-    return notice
 
 
 def withdraw_failure(inventory: Inventory, source: Source, *, actor: str) -> None:

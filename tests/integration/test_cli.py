@@ -18,35 +18,12 @@ import pytest
 from answers import Answer, Orbitory
 from holdings import Granule, Holdings
 from orbitory import search
-from orbitory.cli import main, parser
+from orbitory.cli import parser
 from orbitory.settings import Settings
 from private_stack.postgres import Cluster
 
 NOON = datetime(2024, 2, 10, 12, tzinfo=UTC)
 SVM = "SVM01_npp_d20240210_t2355021_e0000427_b00001_c20240211000000000000_noac_ops.h5"
-
-
-@pytest.fixture
-def spoken(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Orbitory:
-    """Run a verb in this process, with no site described in the environment."""
-    for name in [name for name in os.environ if name.startswith(("ORBITORY_", "PG"))]:
-        monkeypatch.delenv(name)
-
-    def run(*arguments: str) -> Answer:
-        capfd.readouterr()
-        status = main(arguments)
-        return Answer(status, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def orbitory(spoken: Orbitory, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Orbitory:
-    """Run a verb in this process, on this test's site."""
-    for name, value in environment.items():
-        if name.startswith("ORBITORY_"):
-            monkeypatch.setenv(name, value)
-    return spoken
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from footprints import Strips, strips
+from footprints import Strips
 from orbitory import ingest
 from orbitory.inventory import QUERIES, connect, migrate
 from orbitory.mfp import Parameters
@@ -35,12 +34,6 @@ BROKEN = {
         "MULTIPOLYGON(((5 40,30 60,30 40,5 60,5 50,40 50,5 40)),((6 41,20 41,20 55,6 55,6 41)))"
     ),
 }
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
 
 
 # -------------------------------------------------------------------------------------------------------------- locks

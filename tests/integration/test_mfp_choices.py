@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 import orbitory.mfp.decide
 import orbitory.mfp.evaluate
-from footprints import Strips, strips
+from footprints import Strips, evaluate
 from orbitory.mfp import Parameters
 from orbitory.mfp.evaluate import Outcome, Request, begin, finish, work
 from orbitory.mfp.explain import explain
@@ -20,19 +20,6 @@ from orbitory.settings import Settings
 from orbitory.site import open_site
 
 ORDER = "500060999100_01"
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
-
-
-def evaluate(archive: Strips, **request: Any) -> Outcome:
-    parts = begin(archive.site, Request(**request))
-    for part in parts:
-        work(archive.site, part.run, part.sensor)
-    return finish(archive.site, parts[0].run)
 
 
 def found(archive: Strips, outcome: Outcome) -> list[tuple[str, str]]:

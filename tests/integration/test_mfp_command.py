@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
 
-from footprints import Strips, strips
-from orbitory.cli import main
-from orbitory.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
-
-
-@pytest.fixture
-def orbitory(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Answer]:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> Answer:
-        capfd.readouterr()
-        status = main(arguments)
-        return Answer(status, *capfd.readouterr())
-
-    return run
+from answers import Orbitory
+from footprints import Strips
 
 
 @pytest.mark.req("N9")
 def test_evaluate_tells_rows_findings_and_coverage_and_ends_with_4_on_errors(
-    archive: Strips, orbitory: Callable[..., Answer]
+    archive: Strips, orbitory: Orbitory
 ) -> None:
     archive.make(10)
     archive.make(10, sensor="WV01", prefix="102", first=1000)
@@ -90,7 +52,7 @@ def test_evaluate_tells_rows_findings_and_coverage_and_ends_with_4_on_errors(
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_by_its_name(
-    archive: Strips, orbitory: Callable[..., Answer], options: tuple[str, ...], told: str
+    archive: Strips, orbitory: Orbitory, options: tuple[str, ...], told: str
 ) -> None:
     archive.make(5)
     refused = orbitory("mfp", "evaluate", *options)
@@ -99,7 +61,7 @@ def test_a_setting_that_makes_no_sense_is_refused_by_its_name(
 
 
 @pytest.mark.req("N12")
-def test_paths_are_held_against_the_root_that_is_given(archive: Strips, orbitory: Callable[..., Answer]) -> None:
+def test_paths_are_held_against_the_root_that_is_given(archive: Strips, orbitory: Orbitory) -> None:
     archive.make(5)
     other = orbitory("mfp", "evaluate", "--linux-root", "/att/pubrepo/NGA/", "--json")
     assert {finding["code"] for finding in other.json["findings"]} == {"E02"} and len(other.json["findings"]) == 5
@@ -107,7 +69,7 @@ def test_paths_are_held_against_the_root_that_is_given(archive: Strips, orbitory
 
 @pytest.mark.req("N5", "N9")
 def test_explain_says_why_the_one_won_each_term_each_loser_and_what_would_change_it(
-    archive: Strips, orbitory: Callable[..., Answer]
+    archive: Strips, orbitory: Orbitory
 ) -> None:
     archive.make(5)
     old = min(archive.preferred())
@@ -132,7 +94,7 @@ def test_explain_says_why_the_one_won_each_term_each_loser_and_what_would_change
     assert nobody.status == 2 and "no footprint is of catalog id '1030010000000BAD'" in nobody.err
 
 
-def test_explain_does_what_it_says_a_loser_needs(archive: Strips, orbitory: Callable[..., Answer]) -> None:
+def test_explain_does_what_it_says_a_loser_needs(archive: Strips, orbitory: Orbitory) -> None:
     """The promise is kept: with the attribute that was named it wins."""
     archive.make(5)
     old = min(archive.preferred())

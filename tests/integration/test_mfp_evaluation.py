@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from psycopg.types.json import Jsonb
 
-from footprints import Strips, strips
+from footprints import Strips, evaluate, strips
 from orbitory.catalogue import load
 from orbitory.errors import ConfigurationError, NotReady
 from orbitory.ingest.run import ingest
@@ -20,19 +20,6 @@ from orbitory.mfp.run import evaluate as evaluate_all
 from orbitory.settings import CHECKOUT, Settings
 from orbitory.simulate import simulate
 from orbitory.site import open_site
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
-
-
-def evaluate(archive: Strips, **request: object) -> Outcome:
-    parts = begin(archive.site, Request(**request))  # type: ignore[arg-type]
-    for part in parts:
-        work(archive.site, part.run, part.sensor)
-    return finish(archive.site, parts[0].run)
 
 
 def found(archive: Strips, outcome: Outcome) -> list[tuple[str, str]]:

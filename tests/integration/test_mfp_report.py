@@ -19,29 +19,15 @@ import rasterio
 import shapely
 from playwright.sync_api import Page, expect, sync_playwright
 
-from footprints import Strips, strips
+from footprints import Strips, evaluate
 from orbitory import cli
 from orbitory.errors import ConfigurationError, NotReady, Transient
 from orbitory.mfp.coverage import Area
-from orbitory.mfp.evaluate import Outcome, Request, begin, finish, work
+from orbitory.mfp.evaluate import Request, begin, finish, work
 from orbitory.mfp.report import FILES, GIS, PAGE, Report, write_report
-from orbitory.settings import Settings
 
 HOSTILE = "</script><script>alert(1)</script>\u202e=cmd|'/c calc'!A0"
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
-
-
-def evaluate(archive: Strips, **request: Any) -> Outcome:
-    parts = begin(archive.site, Request(**request))
-    for part in parts:
-        work(archive.site, part.run, part.sensor)
-    return finish(archive.site, parts[0].run)
 
 
 def harm(archive: Strips) -> None:

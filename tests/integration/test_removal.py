@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from footprints import Strips, choose, strips
+from footprints import Strips, choose
 from orbitory.audit import audit
 from orbitory.digest import digest
 from orbitory.errors import ConfigurationError, IntegrityError, Transient
@@ -22,12 +21,6 @@ from orbitory.site import Site, open_site
 
 OLD, NEW = "strip/09DEC06145817-P1BS-052869840050_01_P002", "strip/09DEC06145817-P1BS-500060999100_01_P002"
 DUPLICATES = Selection()
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
 
 
 def wrong(site: Site) -> list[str]:

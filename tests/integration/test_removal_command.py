@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from footprints import Strips, choose, strips
-from orbitory.cli import main
-from orbitory.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
-
-
-@pytest.fixture
-def orbitory(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Answer]:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> Answer:
-        capfd.readouterr()
-        status = main(arguments)
-        return Answer(status, *capfd.readouterr())
-
-    return run
+from answers import Orbitory
+from footprints import Strips, choose
 
 
 def archived(archive: Strips) -> int:
@@ -52,9 +15,7 @@ def archived(archive: Strips) -> int:
 
 
 @pytest.mark.req("N6")
-def test_duplicates_shows_by_default_and_removes_and_brings_back_by_hash(
-    archive: Strips, orbitory: Callable[..., Answer]
-) -> None:
+def test_duplicates_shows_by_default_and_removes_and_brings_back_by_hash(archive: Strips, orbitory: Orbitory) -> None:
     archive.make(10)
     archive.again(1, "500060999100_01", cloudcover=0.39)
     choose(archive.site, "WV02")
@@ -79,7 +40,7 @@ def test_duplicates_shows_by_default_and_removes_and_brings_back_by_hash(
 
 @pytest.mark.req("N10")
 def test_delete_refuses_much_without_force_and_says_which_names_it_does_not_know(
-    archive: Strips, orbitory: Callable[..., Answer], tmp_path: Path
+    archive: Strips, orbitory: Orbitory, tmp_path: Path
 ) -> None:
     archive.make(30)
     key = archive.sql("SELECT key FROM granule WHERE id = 3")[0]["key"]

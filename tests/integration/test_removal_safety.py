@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from psycopg.types.json import Jsonb
 
 import orbitory.pge.planner
-from footprints import Strips, choose, strips
+from footprints import Strips, choose
 from orbitory.audit import audit
 from orbitory.errors import ConfigurationError
 from orbitory.removal import Selection, apply, plan, undo
@@ -23,12 +22,6 @@ ORDER = "500060999100_01"
 DUPLICATES = Selection()
 #: Not the function of that name.
 APPLY = sys.modules["orbitory.removal.apply"]
-
-
-@pytest.fixture
-def archive(settings: Settings) -> Iterator[Strips]:
-    with strips(settings) as made:
-        yield made
 
 
 def pair(archive: Strips, count: int = 5) -> tuple[int, int]:

@@ -5,13 +5,14 @@ Keys and reasons are foreign: each goes through ``readable``, and none reaches t
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 
 from orbitory.inventory import Row
 from orbitory.listing import list_files, readable
 from orbitory.mfp.evaluate import Outcome
 from orbitory.mfp.findings import CODES
+from orbitory.notices import plain
+from orbitory.outbox import tell_all
 from orbitory.site import Site
 
 _KIND = "mfp_errors"
@@ -30,19 +31,8 @@ def tell(site: Site, outcome: Outcome, *, link: str, page: str = "") -> None:
     stem = f"orbitory-mfp-{outcome.run}"
     listing = list_files(stem, inventory.stream("mfp_findings", run=outcome.run), columns=_COLUMNS)
     errors, rows = outcome.counts["errors"], outcome.counts["rows"]
-    inventory.run(
-        "enqueue_message",
-        kind=_KIND,
-        source=_ABOUT,
-        actor=site.actor,
-        run=None,
-        recipients=sorted({each for source in site.catalogue.sources.values() for each in source.notify}),
-        subject=f"[Orbitory] evaluation of footprints failed: {errors:,} errors in {rows:,} footprints",
-        text=text,
-        html=f"<!DOCTYPE html>\n<html><body><pre>{html.escape(text)}</pre></body></html>\n",
-        attachment_name=listing.name if listing else None,
-        attachment=listing.content if listing else None,
-    )
+    subject = f"[Orbitory] evaluation of footprints failed: {errors:,} errors in {rows:,} footprints"
+    tell_all(site, _KIND, _ABOUT, plain(subject, text, listing))
 
 
 def withdraw(site: Site) -> None:

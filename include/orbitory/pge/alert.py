@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from orbitory.inventory import Row
+from orbitory.notices import plain
+from orbitory.outbox import Address, enqueue
 from orbitory.pge.failures import FAILURES
 from orbitory.site import Site
 
@@ -21,16 +21,10 @@ def tell(site: Site, row: Row, code: str, detail: str) -> None:
         f"Nothing of it was archived. See it with `orbitory why {number}`; when the cause is gone, run it again with\n"
         f"`orbitory run-pge {number}`, or clear its run in Airflow.\n"
     )
-    site.inventory.run(
-        "enqueue_message",
+    address = Address(
         kind=_KIND,
-        source=pge,
+        about=pge,
         actor=f"pge instance {number}, try {row.get('tries', 0)}, {code}",
-        run=None,
-        recipients=list(source.notify) if source else [],
-        subject=f"PGE {pge} failed: instance {number}, {code}",
-        text=text,
-        html=f"<pre>{escape(text)}</pre>",
-        attachment_name=None,
-        attachment=None,
+        recipients=source.notify if source else [],
     )
+    enqueue(site.inventory, address, plain(f"PGE {pge} failed: instance {number}, {code}", text))

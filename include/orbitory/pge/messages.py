@@ -6,9 +6,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from orbitory.inventory import Inventory, Row
+from orbitory.notices import plain
+from orbitory.outbox import Address, enqueue
 from orbitory.pge.decisions import Decision
 
 #: So many are told one by one.
@@ -75,16 +76,5 @@ class Messenger:
         self._put("pge_expired", pge, actor, f"PGE {pge}: {count} given up", text)
 
     def _put(self, kind: str, pge: str, actor: str, subject: str, text: str) -> None:
-        self.inventory.run(
-            "enqueue_message",
-            kind=kind,
-            source=pge,
-            actor=actor,
-            run=None,
-            recipients=list(self.recipients),
-            subject=subject,
-            text=text,
-            html=f"<pre>{escape(text)}</pre>",
-            attachment_name=None,
-            attachment=None,
-        )
+        address = Address(kind=kind, about=pge, actor=actor, recipients=self.recipients)
+        enqueue(self.inventory, address, plain(subject, text))

@@ -5,12 +5,13 @@ Names and reasons are foreign: each goes through ``readable``, and none reaches 
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from orbitory.inventory import Row
 from orbitory.listing import Listing, list_files, readable
+from orbitory.notices import plain
+from orbitory.outbox import tell_all
 from orbitory.rasters.judging import CODES, Verdict
 from orbitory.rasters.rolling import Outcome
 from orbitory.site import Site
@@ -26,20 +27,8 @@ def tell(site: Site, outcome: Outcome, *, verdict: str, link: str) -> None:
     """Put the message about the failed run of ``site.actor`` into the outbox; a run has one message."""
     bad = [row for row in outcome.found if row["verdict"] == Verdict.BAD.value]
     text = "\n".join(_lines(outcome, bad, verdict, link))
-    listing = _listing(bad)
-    site.inventory.run(
-        "enqueue_message",
-        kind=_KIND,
-        source=_ABOUT,
-        actor=site.actor,
-        run=None,
-        recipients=sorted({each for source in site.catalogue.sources.values() for each in source.notify}),
-        subject=f"[Orbitory] raster validation failed: {len(bad):,} bad of {outcome.checked:,} checked",
-        text=text,
-        html=f"<!DOCTYPE html>\n<html><body><pre>{html.escape(text)}</pre></body></html>\n",
-        attachment_name=listing.name if listing else None,
-        attachment=listing.content if listing else None,
-    )
+    subject = f"[Orbitory] raster validation failed: {len(bad):,} bad of {outcome.checked:,} checked"
+    tell_all(site, _KIND, _ABOUT, plain(subject, text, _listing(bad)))
 
 
 def _lines(outcome: Outcome, bad: list[Row], verdict: str, link: str) -> Iterator[str]:

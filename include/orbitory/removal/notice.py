@@ -5,13 +5,14 @@ Names and reasons are foreign: each goes through ``readable``, and none reaches 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orbitory.errors import ConfigurationError
 from orbitory.inventory import Row
 from orbitory.listing import Listing, list_files, readable
+from orbitory.notices import plain
+from orbitory.outbox import tell_all
 from orbitory.removal.plan import Plan, hash_of
 from orbitory.site import Site
 
@@ -83,17 +84,4 @@ def _counts(plan: Plan) -> dict[str, Any]:
 
 
 def _send(site: Site, kind: str, subject: str, lines: Sequence[str], listing: Listing | None) -> None:
-    text = "\n".join(lines) + "\n"
-    site.inventory.run(
-        "enqueue_message",
-        kind=kind,
-        source="removal",
-        actor=site.actor,
-        run=None,
-        recipients=sorted({each for source in site.catalogue.sources.values() for each in source.notify}),
-        subject=subject,
-        text=text,
-        html=f"<!DOCTYPE html>\n<html><body><pre>{html.escape(text)}</pre></body></html>\n",
-        attachment_name=listing.name if listing else None,
-        attachment=listing.content if listing else None,
-    )
+    tell_all(site, kind, "removal", plain(subject, "\n".join(lines) + "\n", listing))
