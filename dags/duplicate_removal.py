@@ -24,12 +24,15 @@ from orbitory_airflow import removing, runtime
 from orbitory_airflow.policy import DEFAULTS
 
 CATALOGUE = runtime.catalogue()
+#: What each is about, when it starts by itself, and how many questions may wait at once.
 DAGS = {
     "duplicate_removal": (
         "Images that an evaluation put aside → trash",
         CronTriggerTimetable("30 5 * * 1", timezone="UTC"),
+        1,
     ),
-    "deletion": ("Granules by names or by a rule → trash", None),
+    "deletion": ("Granules by names or by a rule → trash", None, 1),
+    "expiry_approval": ("Much of a product type that has expired → trash; started by retention", None, 16),
 }
 
 
@@ -60,7 +63,7 @@ def removal() -> None:
     [chosen, removed] >> report()
 
 
-for name, (about, schedule) in DAGS.items():
+for name, (about, schedule, at_once) in DAGS.items():
     dag(
         dag_id=name,
         description=about,
@@ -68,8 +71,8 @@ for name, (about, schedule) in DAGS.items():
         schedule=schedule,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
-        max_active_runs=1,
+        max_active_runs=at_once,
         tags=["removal"],
-        params=removing.form(CATALOGUE, chosen_by_hand=schedule is None),
+        params=removing.form(CATALOGUE, name),
         default_args={**DEFAULTS, "pool": removing.POOL},
     )(removal)()

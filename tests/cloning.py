@@ -1,8 +1,10 @@
-"""Several empty sites in one test: an inventory and zones of its own for each."""
+"""Several sites in one test: an inventory and zones of its own for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,24 +12,46 @@ import pytest
 from orbitory.settings import Settings
 from private_stack.postgres import DAILY, OWNER, Cluster
 
-Clone = Callable[[str], Settings]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clone:
+    """Makes sites by name."""
+
+    postgres: Cluster
+    #: Name of the database that an empty site begins with.
+    migrated: str
+    folder: Path
+    made: list[str] = field(default_factory=list)
+
+    def __call__(self, name: str) -> Settings:
+        """Make an empty site."""
+        return self._make(name, self.migrated)
+
+    def copy(self, of: Settings, name: str) -> Settings:
+        """Make a site that holds the same, files by name, bytes and time; nobody may be at work at ``of``."""
+        copied = self._make(name, of.database.rpartition("/")[2])
+        subprocess.run(["cp", "-a", f"{of.landing.parent}/.", copied.landing.parent], check=True)
+        return copied
+
+    def _make(self, name: str, template: str) -> Settings:
+        database = f"clone_{name.lower()}"
+        self.postgres.sql(f"CREATE DATABASE {database} TEMPLATE {template} OWNER {OWNER}")
+        self.made.append(database)
+        root = self.folder / name
+        root.mkdir()
+        return Settings.from_environment(
+            {
+                "ORBITORY_DATABASE": self.postgres.uri(database, DAILY),
+                "ORBITORY_OWNER_DATABASE": self.postgres.uri(database, OWNER),
+                "ORBITORY_ROOT": str(root),
+            }
+        )
 
 
 @pytest.fixture
 def clone(postgres: Cluster, migrated: str, tmp_path: Path) -> Iterator[Clone]:
-    """Make a site by name; all of them go with the test."""
-    made: list[str] = []
-
-    def make(name: str) -> Settings:
-        database = f"clone_{name.lower()}"
-        postgres.sql(f"CREATE DATABASE {database} TEMPLATE {migrated} OWNER {OWNER}")
-        made.append(database)
-        root = tmp_path / name
-        root.mkdir()
-        return Settings.from_environment(
-            {"ORBITORY_DATABASE": postgres.uri(database, DAILY), "ORBITORY_ROOT": str(root)}
-        )
-
-    yield make
-    for database in made:
+    """All sites go with the test."""
+    clone = Clone(postgres=postgres, migrated=migrated, folder=tmp_path)
+    yield clone
+    for database in clone.made:
         postgres.sql(f"DROP DATABASE {database} WITH (FORCE)")

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demonstration import footprints, making, screen
+from demonstration import exporting, footprints, making, screen
 from demonstration.api import AirflowApi
 from demonstration.delivery import FILES, Delivery
 from orbitory.inventory import Inventory, connect
@@ -48,6 +48,7 @@ def main() -> int:
             process.follow(console, api, inventory, new=bool(new), patience_seconds=_PATIENCE_SECONDS)
         made = making.states(inventory)
         _explain(console, stack, inventory, outcomes)
+    arrived = exporting.follow(console, stack.cluster, stack.places.home, environment)
     console.print(f"[bold]Airflow[/]  {login['address']}  user {login['user']}  password {login['password']}")
     for outcome in outcomes:
         console.print(f"[dim]         {outcome.page}[/]")
@@ -57,7 +58,7 @@ def main() -> int:
     console.print("         bin/orbitory plan · bin/orbitory why 1 · bin/orbitory stats --pge --per hour")
     console.print("         make down stops it, make demo goes on where it stood, make clean deletes it")
     well = all(outcome.well for outcome in outcomes) and not any(made[pge]["failed"] for pge in making.PGES)
-    return 0 if well else 1
+    return 0 if well and arrived else 1
 
 
 def _deliver(console: Console, deliveries: Sequence[Delivery], environment: dict[str, str]) -> list[Delivery]:

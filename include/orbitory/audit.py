@@ -7,11 +7,13 @@ under the checker, so whatever looks wrong is looked at a second time before it 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from orbitory import tree
 from orbitory.inventory import Inventory, Row
+from orbitory.quarantine import QUARANTINE_SENTINEL
 from orbitory.reading import landing_of
 from orbitory.site import Site
 from orbitory.zones import SENTINEL, display
@@ -23,6 +25,7 @@ RULES = (
     "audit_i1_other_bytes",
     "audit_i1_nowhere",
     "audit_i2_without_file",
+    "audit_i2_suspect",
     "audit_i2_pge_outputs",
     "audit_i2_pge_inputs",
     "audit_i3_without_granule",
@@ -37,6 +40,7 @@ RULES = (
     "audit_i10_pge",
     "audit_i10_redrive",
     "audit_i10_removal",
+    "audit_i10_export",
     "audit_i11_statistic",
     "audit_i11_counts",
     "audit_i13_geometry",
@@ -47,6 +51,8 @@ _PAGE = 20_000
 _WINDOW = 50_000
 #: What retire leaves beside each folder of quarantine, for people.
 _NOTE = re.compile(rb"[^/]+/\d+\.json")
+#: Where the rolling audit, and repairs, set things aside: the number is that of the finding.
+_ASIDE = re.compile(rb"(?:dark|damaged)/(\d{1,18})/.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +70,33 @@ class Violation:
         return {"invariant": self.invariant, "name": self.name, "detail": self.detail}
 
 
-def audit(site: Site, *, hash_files: bool = True) -> Iterator[Violation]:
+@dataclass(slots=True)
+class Reading:
+    """How much of storage an audit has read so far."""
+
+    bytes: int = 0
+
+
+def audit(site: Site, *, hash_files: bool = True, reading: Reading | None = None) -> Iterator[Violation]:
     """Every violation of I1, I2, I3, I5, I7, I8, I10, I11 and I13 that can be seen now; reads, never writes.
 
-    ``hash_files``: read every stored byte again and compare its digest, instead of existence and size alone.
+    ``hash_files``: read every stored byte again and compare its digest, instead of existence and size alone;
+    ``reading`` counts them.
     """
-    for rule in RULES:
+    yield from of_rows(site)
+    yield from _some("audit_i5_landing", _landing(site))
+    yield from _some("audit_i10_pge_delivered", _delivered(site))
+    yield from _some("audit_i1_quarantine", _quarantine(site))
+    yield from _some("audit_i2_storage", _storage(site, hash_files, reading or Reading()))
+
+
+def of_rows(site: Site, rules: Iterable[str] = RULES) -> Iterator[Violation]:
+    """Those that rows alone can show, history replayed; no zone is looked at."""
+    for rule in rules:
         found = site.inventory.all(rule, limit=MOST_PER_RULE + 1)
         yield from _some(rule, (_violation(rule, row) for row in found))
     yield from _some("audit_i8_replay", _replay(site.inventory))
-    yield from _some("audit_i5_landing", _landing(site))
     yield from _some("audit_i2_pge_empty", _empty(site))
-    yield from _some("audit_i10_pge_delivered", _delivered(site))
-    yield from _some("audit_i1_quarantine", _quarantine(site))
-    yield from _some("audit_i2_storage", _storage(site, hash_files))
 
 
 def _violation(rule: str, row: Row) -> Violation:
@@ -143,12 +162,19 @@ def _quarantine(site: Site) -> Iterator[Violation]:
     """I1: what was rejected or held stands in quarantine, and nothing else does."""
     root, inventory = site.settings.quarantine, site.inventory
     expected = ((row["path"], row) for row in _pages(inventory, "audit_quarantined", "path", b""))
-    for row, entry in tree.pair(expected, tree.walk(root) if root.is_dir() else iter(())):
+    for row, entry in tree.pair(expected, _standing(root)):
         if _judge_quarantined(row, entry):
             path = row["path"] if row else entry.path if entry else b""
             again = inventory.one("audit_quarantined_at", path=path)
+            aside = _ASIDE.match(path)
+            if again is None and aside and inventory.one("audit_set_aside", finding=int(aside[1])):
+                continue
             if violation := _judge_quarantined(again, tree.look(root, path)):
                 yield violation
+
+
+def _standing(root: Path) -> Iterator[tree.Entry]:
+    return tree.walk(root, skip=(QUARANTINE_SENTINEL.encode(),)) if root.is_dir() else iter(())
 
 
 def _judge_quarantined(row: Row | None, entry: tree.Entry | None) -> Violation | None:
@@ -156,7 +182,7 @@ def _judge_quarantined(row: Row | None, entry: tree.Entry | None) -> Violation |
         if entry is None or _NOTE.fullmatch(entry.path):
             return None
         return Violation(invariant="I1", name=entry.name, detail="stands in quarantine, but no arrival accounts for it")
-    if row["landed"] or (row["detail"] or "").startswith("re-driving: "):
+    if row["landed"] or row["expired_at"] or (row["detail"] or "").startswith("re-driving: "):
         return None  # on its way in or out; I10 speaks when nobody moves it
     if entry is None:
         detail = f"arrival {row['id']} should stand in quarantine at {display(row['path'])}, but nothing is there"
@@ -167,7 +193,7 @@ def _judge_quarantined(row: Row | None, entry: tree.Entry | None) -> Violation |
     return Violation(invariant="I1", name=row["name"], detail=detail)
 
 
-def _storage(site: Site, hash_files: bool) -> Iterator[Violation]:
+def _storage(site: Site, hash_files: bool, reading: Reading) -> Iterator[Violation]:
     """I2 and I3: storage holds the archived files, byte for byte, and nothing that no row speaks of."""
     root, inventory = site.settings.storage, site.inventory
     if not (root / SENTINEL).exists():
@@ -177,7 +203,10 @@ def _storage(site: Site, hash_files: bool) -> Iterator[Violation]:
         return
     expected = ((row["path"].encode(), row) for row in _pages(inventory, "audit_assets", "path", ""))
     for row, entry in tree.pair(expected, tree.walk(root, skip=tree.NOT_ARCHIVED)):
-        if _judge_stored(site, row, entry, hash_files):
+        wrong = _judge_stored(site, row, entry, hash_files)
+        if hash_files and row is not None and row["state"] == "archived" and entry is not None and entry.regular:
+            reading.bytes += entry.size if entry.size == row["size"] else 0
+        if wrong:
             path = row["path"].encode() if row else entry.path if entry else b""
             again = inventory.one("audit_asset", path=path.decode()) if _decodable(path) else None
             if violation := _judge_stored(site, again, tree.look(root, path), hash_files):
@@ -197,6 +226,8 @@ def _judge_stored(site: Site, row: Row | None, entry: tree.Entry | None, hash_fi
         return Violation(
             invariant="I2", name=row["path"], detail=f"file {row['id']} is archived, but storage has no such file"
         )
+    if entry.trouble:
+        return Violation(invariant="I2", name=entry.name, detail=entry.trouble)
     if not entry.regular:
         return Violation(
             invariant="I3", name=entry.name, detail="is a link, FIFO, socket or device, not an archived file"

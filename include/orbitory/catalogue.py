@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orbitory.definition_files import Problem, meant, read_folder
-from orbitory.definitions import STRIP_CODE, Classification, ProductType, Source
+from orbitory.definition_files import Problem, meant, read_file, read_folder
+from orbitory.definitions import STRIP_CODE, Classification, ProductType, Retention, Source
 from orbitory.errors import ConfigurationError
 from orbitory.pge_definition import Pge
 
-__all__ = ["Catalogue", "Pge", "Problem", "ProductType", "Source", "load"]
+__all__ = ["Catalogue", "Pge", "Problem", "ProductType", "Retention", "Source", "load"]
 
 #: The source through which comes back what PGEs made.
 _OUTPUTS = "pge"
+_RETENTION = "retention.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class Catalogue:
     problems: tuple[Problem, ...] = ()
     #: Those that can be planned and run, also when they are not enabled.
     pges: Mapping[str, Pge] = field(default_factory=dict)
+    #: None: its file is broken, so nothing may be taken to have expired.
+    retention: Retention | None = field(default_factory=Retention)
 
     def source(self, name: str) -> Source:
         """The source of that name. Raises ConfigurationError when it is unknown or disabled, and says why."""
@@ -60,6 +63,13 @@ class Catalogue:
         raise ConfigurationError(
             f"there is no PGE {name!r} that can be used{meant(name, self.pges, '; ')}; see `orbitory catalogue check`"
         )
+
+    def keeping(self) -> Retention:
+        """How long is kept what no source or product type rules. Raises ConfigurationError when its file is broken."""
+        if self.retention is not None:
+            return self.retention
+        reasons = "; ".join(str(problem) for problem in self.problems if problem.file == _RETENTION)
+        raise ConfigurationError(f"nothing is taken to have expired while the catalogue is in doubt: {reasons}")
 
     def product_ids(self, product: str, codes: Iterable[str] = ()) -> tuple[str, ...]:
         """The product ids that a PGE means by ``product``: of a product type all that it lists, and its own name.
@@ -127,11 +137,16 @@ def load(folder: Path) -> Catalogue:
         more += [each for each in found if known == set(products) or each.key != "inputs.products"]
     problems += more
     disabled = {name for problem in problems for name in problem.disables}
+    retention: Retention | None = Retention()
+    if (folder / _RETENTION).exists():
+        retention, wrong = read_file(folder / _RETENTION, _RETENTION, Retention)
+        problems += wrong
     return Catalogue(
         sources={name: source for name, source in sources.items() if name not in disabled},
         products=products,
         problems=tuple(sorted(problems, key=lambda each: (each.file, each.key))),
         pges={name: pge for name, pge in pges.items() if name not in unfit},
+        retention=retention,
     )
 
 

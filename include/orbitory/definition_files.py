@@ -16,11 +16,12 @@ from typing import TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from orbitory.definitions import ProductType, Refused, Source
+from orbitory.definitions import ProductType, Refused, Retention, Source
 from orbitory.errors import ConfigurationError
 from orbitory.pge_definition import Pge
 
 _Model = TypeVar("_Model", Source, ProductType, Pge)
+_Any = TypeVar("_Any", Source, ProductType, Pge, Retention)
 
 #: What a person would call the type that pydantic expected.
 _EXPECTED = {
@@ -69,23 +70,29 @@ def read_folder(folder: Path, kind: str, model: type[_Model]) -> tuple[dict[str,
     values: dict[str, _Model] = {}
     problems: list[Problem] = []
     for file in files:
-        shown, text = f"{kind}/{file.name}", ""
-        try:
-            text = file.read_text(encoding="utf-8")
-            value = model.model_validate(tomllib.loads(text))
-        except OSError as error:
-            problems.append(Problem(file=shown, key="", message=f"cannot be read: {error.strerror}"))
-        except ValidationError as error:
-            problems += [_explain(shown, each, model, text) for each in error.errors() if not _is_echo(each)]
-        except ValueError as error:  # not TOML, or not UTF-8
-            problems.append(Problem(file=shown, key="", message=f"is not valid TOML: {error}"))
-        else:
-            if value.name == file.stem:
-                values[value.name] = value
-            else:
-                message = f"expected {file.stem!r} as the file is called, got {value.name!r}"
-                problems.append(Problem(file=shown, key="name", message=message))
+        shown = f"{kind}/{file.name}"
+        value, wrong = read_file(file, shown, model)
+        problems += wrong
+        if value is not None and value.name == file.stem:
+            values[value.name] = value
+        elif value is not None:
+            message = f"expected {file.stem!r} as the file is called, got {value.name!r}"
+            problems.append(Problem(file=shown, key="name", message=message))
     return values, problems
+
+
+def read_file(file: Path, shown: str, model: type[_Any]) -> tuple[_Any | None, list[Problem]]:
+    """What one file says, or what is wrong with it; ``shown``: how problems call it."""
+    text = ""
+    try:
+        text = file.read_text(encoding="utf-8")
+        return model.model_validate(tomllib.loads(text)), []
+    except OSError as error:
+        return None, [Problem(file=shown, key="", message=f"cannot be read: {error.strerror}")]
+    except ValidationError as error:
+        return None, [_explain(shown, each, model, text) for each in error.errors() if not _is_echo(each)]
+    except ValueError as error:  # not TOML, or not UTF-8
+        return None, [Problem(file=shown, key="", message=f"is not valid TOML: {error}")]
 
 
 def _is_echo(error: ErrorDetails) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from orbitory.cron import check_cron
 
@@ -76,6 +76,14 @@ def _check_schedule(expression: str) -> str:
     return expression
 
 
+def _check_mirror(value: object) -> bool | str:
+    if isinstance(value, bool) or (isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", value)):
+        return value
+    raise Refused(
+        f"expected true, false, or the name of a mirror, got {value!r}", "names are like ORBITORY_MIRROR_<NAME>"
+    )
+
+
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     if twice := next((value for value in values if values.count(value) > 1), None):
         raise Refused(f"{twice!r} stands twice")
@@ -97,6 +105,7 @@ Collection = Annotated[
     str, _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{1,79}", "a collection short name such as VIIRS-M1-SDR")
 ]
 Mail = Annotated[str, _matching(r"[^\s@,;:<>\"()]+@[^\s@,;:<>\"()]+", "one mail address")]
+Mirror = Annotated[bool | str, PlainValidator(_check_mirror)]
 Glob = Annotated[str, _matching(r"[^/\x00-\x1f]+", "a pattern for one file name (no slash)")]
 Storage = Annotated[str, AfterValidator(_check_storage)]
 Schedule = Annotated[str, AfterValidator(_check_schedule)]
@@ -177,6 +186,8 @@ class Source(_Strict):
     late: Literal["archive", "skip"] = "archive"
     #: Days until expiry; 0 keeps for ever.
     keep_days: KeepDays = 0
+    #: Days that rejected files stay in quarantine; None leaves what ``retention.toml`` says, 0 keeps for ever.
+    quarantine_days: KeepDays | None = None
     #: Most restricted unless the file says otherwise.
     classification: Classification = "itar"
     #: Fraction 0..1 of a run's files that may be rejected before the run counts as failed: 0.02 is 2 %.
@@ -212,3 +223,28 @@ class ProductType(_Strict):
     keep_days: KeepDays | None = None
     #: Overrides the source's; None leaves it.
     classification: Classification | None = None
+    #: Whether a second copy is kept of its files: in the mirror of that name, or in the only one.
+    mirror: Mirror = False
+
+
+class Retention(_Strict):
+    """How long is kept what no source or product type rules: ``retention.toml``, which may be absent.
+
+    Seven days for links and work folders are GRAVITE's (GSC-16828); 0 keeps for ever.
+    """
+
+    #: Links and files handed out to users, and their folders.
+    links_days: KeepDays = 7
+    #: Work folders of PGEs, of tries that failed too.
+    work_days: KeepDays = 7
+    #: Rejected files; a source may say otherwise. Conflicts stay until a person decides.
+    quarantine_days: KeepDays = 90
+    #: What left the archive can be brought back for so long.
+    trash_days: KeepDays = 30
+    #: Granules that were withdrawn.
+    withdrawn_days: KeepDays = 30
+    #: So many granules leave in one run, those first that expired first.
+    most_granules: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    #: When more than so many of a product type have expired, and more than ``approve_share`` of it, a person is asked.
+    approve_granules: Annotated[int, Field(ge=0)] = 1_000
+    approve_share: Annotated[float, Field(ge=0, le=1)] = 0.01

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from blake3 import blake3
 
 from orbitory import tree
 from orbitory.errors import IntegrityError
 from orbitory.inventory import Inventory
-from orbitory.zones import SENTINEL, Storage
+from orbitory.storage import Storage
+from orbitory.zones import SENTINEL
 
 _HEADERS_AT_ONCE = 200
 _CHUNK_BYTES = 1 << 20
@@ -18,15 +19,19 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """BLAKE3 in hex: of both parts together, and of each."""
+    """BLAKE3 in hex."""
 
+    #: Of what the archive holds: granules, files, which is whose, headers, and every stored byte. Equal for archives
+    #: that hold the same, however it came there; a full export makes it equal.
     digest: str
+    #: Of all that the inventory says: the same, what expires, and the fates of all arrivals.
     inventory: str
+    #: Of names and bytes in storage alone.
     storage: str
 
     def as_dict(self) -> dict[str, str]:
         """JSON shape."""
-        return {"digest": self.digest, "inventory": self.inventory, "storage": self.storage}
+        return asdict(self)
 
 
 def digest(inventory: Inventory, storage: Storage) -> Digest:
@@ -39,20 +44,24 @@ def digest(inventory: Inventory, storage: Storage) -> Digest:
         raise IntegrityError(
             f"storage {storage.root} has no {SENTINEL}: it looks unmounted, so there is nothing to hash"
         )
-    rows, files = of_inventory(inventory), of_storage(storage)
-    both = blake3(f"{rows}\n{files}\n".encode()).hexdigest()
+    (rows, held), files = of_inventory(inventory), of_storage(storage)
+    both = blake3(f"{held}\n{files}\n".encode()).hexdigest()
     return Digest(digest=both, inventory=rows, storage=files)
 
 
-def of_inventory(inventory: Inventory) -> str:
-    """Hash granules, assets, their links, the fates of arrivals, and the files' headers."""
-    hasher = blake3()
-    for statement in ("digest_granules", "digest_assets", "digest_links", "digest_arrivals"):
+def of_inventory(inventory: Inventory) -> tuple[str, str]:
+    """Hash granules, assets, their links, what expires, the fates of arrivals and the headers; and the holdings."""
+    hasher = held = blake3()
+    for statement in ("digest_granules", "digest_assets", "digest_links", "digest_expiry", "digest_arrivals"):
+        if statement == "digest_expiry":
+            held = hasher.copy()
         hasher.update(f"{statement}\n".encode())
         for row in inventory.stream(statement):
             hasher.update(row["hash"])
-    hasher.update(_headers(inventory).to_bytes(32, "little"))
-    return hasher.hexdigest()
+    headers = _headers(inventory).to_bytes(32, "little")
+    for each in (hasher, held):
+        each.update(headers)
+    return hasher.hexdigest(), held.hexdigest()
 
 
 def _headers(inventory: Inventory) -> int:

@@ -86,13 +86,15 @@ def tell_failure(inventory: Inventory, source: Source, *, actor: str, verdict: s
     return notice
 
 
-def tell_all(site: Site, kind: str, about: str, notice: Notice) -> None:
-    """Put a message of the run of ``site.actor`` into the outbox, to everybody who is told of any source.
+def tell_all(site: Site, kind: str, about: str, notice: Notice, *, actor: str = "") -> None:
+    """Put a message into the outbox, to everybody who is told of any source.
 
-    Of one kind and about one thing a run has one message: a repeated call changes nothing.
+    Of one kind, about one thing and of one actor (else the run of ``site``) there is one: a repeated call changes
+    nothing.
     """
     recipients = {each for source in site.catalogue.sources.values() for each in source.notify}
-    enqueue(site.inventory, Address(kind=kind, about=about, actor=site.actor, recipients=sorted(recipients)), notice)
+    address = Address(kind=kind, about=about, actor=actor or site.actor, recipients=sorted(recipients))
+    enqueue(site.inventory, address, notice)
 
 
 def enqueue(inventory: Inventory, address: Address, notice: Notice) -> None:

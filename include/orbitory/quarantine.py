@@ -14,13 +14,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from orbitory.errors import ConfigurationError, OrbitoryError, Transient
+from orbitory.errors import ConfigurationError, IntegrityError, OrbitoryError, Transient
 from orbitory.inventory import Row
 from orbitory.reading import landing_of
 from orbitory.site import Site
 from orbitory.zones import display, move, own_errors, sync_folder
 
+#: Stands in quarantine; without it one that should hold something is taken for unmounted.
+QUARANTINE_SENTINEL = ".orbitory-quarantine"
 _UNITS_AT_ONCE = 500
+#: So many files tell whether it is mounted where that mark was never made.
+_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +57,20 @@ class Return:
 def quarantined(site: Site, choice: Choice | None = None) -> Iterator[dict[str, Any]]:
     """Every file in quarantine, in order of arrival. ``path`` is relative to the quarantine root.
 
-    Raises ConfigurationError when a chosen arrival does not exist.
+    Last come those that the rolling audit has moved there and nobody has taken away since; they never arrived, so they
+    have no number. Raises ConfigurationError when a chosen arrival does not exist.
     """
     for row in site.inventory.stream("quarantine_list", **_values(site, choice or Choice())):
-        yield {key: value for key, value in row.items() if key != "raw_path"} | {"path": display(row["raw_path"])}
+        yield _shown(row)
+    if choice is None or not choice.ids:
+        chosen = {"source": choice.source if choice else None, "reason": choice.reason if choice else None}
+        for row in site.inventory.all("scan_quarantined", **chosen):
+            if os.path.lexists(site.settings.quarantine / os.fsdecode(row["raw_path"])):
+                yield _shown(row)
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "raw_path"} | {"path": display(row["raw_path"])}
 
 
 def redrive(site: Site, choice: Choice) -> Iterator[Return]:
@@ -66,8 +80,8 @@ def redrive(site: Site, choice: Choice) -> Iterator[Return]:
     May be repeated, also after a crash. Raises Transient while another re-drive is at work.
     """
     values = _values(site, choice)
-    with _alone(site) as alone:
-        if not alone:
+    with alone(site) as is_alone:
+        if not is_alone:
             raise Transient("another re-drive is at work: try again when it has ended")
         _finish(site)
         after = 0
@@ -78,8 +92,8 @@ def redrive(site: Site, choice: Choice) -> Iterator[Return]:
 
 def finish_redrives(site: Site) -> None:
     """Bring the ledger in line with what a re-drive did before it was cut short; leaves one at work alone."""
-    with _alone(site) as alone:
-        if alone:
+    with alone(site) as is_alone:
+        if is_alone:
             _finish(site)
 
 
@@ -102,7 +116,7 @@ def _values(site: Site, choice: Choice) -> dict[str, Any]:
 
 
 @contextmanager
-def _alone(site: Site) -> Iterator[bool]:
+def alone(site: Site) -> Iterator[bool]:
     """Whether this is the only re-drive at work, and will be until the block ends."""
     taken = site.inventory.one("quarantine_lock") == {"taken": True}
     try:
@@ -132,7 +146,7 @@ def _return_page(site: Site, rows: Sequence[Row]) -> Iterator[Return]:
         site.inventory.run("quarantine_returned", ids=[each.id for each in results if each.returned])
         site.inventory.run("quarantine_kept", ids=[each.id for each in results if not each.returned])
     for unit in units:
-        _tidy(_held(site, unit[0]).parent)
+        tidy(_held(site, unit[0]).parent)
     yield from sorted(results, key=lambda each: each.id)
 
 
@@ -188,7 +202,28 @@ def _folder_beneath(landing: Path, below: bytes) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _tidy(folder: Path) -> None:
+def require_mounted(site: Site) -> None:
+    """Raise IntegrityError when quarantine looks unmounted: what is not there has not gone then.
+
+    One that was never marked is, once a file stands in it that rows speak of, or where they speak of none.
+    """
+    root = site.settings.quarantine
+    sentinel = root / QUARANTINE_SENTINEL
+    if sentinel.exists():
+        return
+    expected = site.inventory.all("quarantine_expected", limit=_LOOKS)
+    if expected and not any(os.path.lexists(root / os.fsdecode(row["path"])) for row in expected):
+        raise IntegrityError(
+            f"quarantine {root} has no {QUARANTINE_SENTINEL}: it looks unmounted. Nothing was removed; mount it, or, "
+            f"if what it held is really gone, create that empty file"
+        )
+    with own_errors(f"create quarantine {root}"):
+        root.mkdir(parents=True, exist_ok=True)
+        sentinel.touch()
+        sync_folder(root)
+
+
+def tidy(folder: Path) -> None:
     """Remove an emptied folder of quarantine and the note beside it."""
     with own_errors(f"tidy {folder}"):
         try:

@@ -139,6 +139,7 @@ def status(site: Site, source: str | None = None, *, sandbox: int = 0, isolation
     problems += [str(problem) for problem in site.catalogue.problems]
     unsent = (None if schema["missing"] else site.inventory.one("outbox_counts")) or {}
     problems += _outbox_problems(unsent)
+    problems += _suspect_problems(site.inventory, schema)
     return {
         "ok": not problems,
         "problems": problems,
@@ -219,6 +220,13 @@ def _zone_problems(site: Site, zones: Mapping[str, Any], sources: Mapping[str, A
     if any(told["archived"]["files"] for told in sources.values()) and not (site.settings.storage / SENTINEL).exists():
         problems.append(f"storage {site.settings.storage} has no {SENTINEL}: it looks unmounted")
     return problems
+
+
+def _suspect_problems(inventory: Inventory, schema: Mapping[str, Any]) -> list[str]:
+    row = None if schema["missing"] else inventory.one("status_suspect")
+    if not row or not row["files"]:
+        return []
+    return [f"{row['files']} files are suspect (missing or damaged), first {row['first']}: see `orbitory audit`"]
 
 
 def _outbox_problems(unsent: Mapping[str, int]) -> list[str]:

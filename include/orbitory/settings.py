@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orbitory.errors import ConfigurationError
@@ -38,6 +38,10 @@ class Settings:
     catalogue: Path
     #: Worker processes of one command-line run.
     workers: int
+    #: Bytes of storage that the audit reads again each day.
+    fixity_daily_bytes: int = 500 * 10**9
+    #: Folders of second copies by the name of the mirror; ``default`` is that of ``mirror = true``.
+    mirrors: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, *, database: str | None = None) -> Settings:
@@ -64,6 +68,9 @@ class Settings:
         workers = environment.get("ORBITORY_WORKERS", "") or str(min(os.cpu_count() or 1, 8))
         if not workers.isascii() or not workers.isdigit() or not 1 <= int(workers) <= 256:
             raise ConfigurationError(f"ORBITORY_WORKERS is {workers!r}: expected a whole number from 1 to 256")
+        gigabytes = environment.get("ORBITORY_FIXITY_GIGABYTES", "") or "500"
+        if not gigabytes.isascii() or not gigabytes.isdigit():
+            raise ConfigurationError(f"ORBITORY_FIXITY_GIGABYTES is {gigabytes!r}: expected a whole number, GB a day")
         return cls(
             database=uri,
             owner_database=environment.get("ORBITORY_OWNER_DATABASE", "") or uri,
@@ -76,4 +83,21 @@ class Settings:
             reports=zone("reports"),
             catalogue=Path(environment.get("ORBITORY_CATALOGUE", "") or CHECKOUT / "include" / "catalogue").absolute(),
             workers=int(workers),
+            fixity_daily_bytes=int(gigabytes) * 10**9,
+            mirrors=_mirrors(environment),
         )
+
+
+def _mirrors(environment: Mapping[str, str]) -> dict[str, Path]:
+    """``ORBITORY_MIRROR`` and ``ORBITORY_MIRROR_<NAME>``, by name in small letters.
+
+    >>> _mirrors({"ORBITORY_MIRROR": "/second", "ORBITORY_MIRROR_FAR": "/far"})
+    {'default': PosixPath('/second'), 'far': PosixPath('/far')}
+    """
+    found: dict[str, Path] = {}
+    for variable, value in sorted(environment.items()):
+        if value and (variable == "ORBITORY_MIRROR" or variable.startswith("ORBITORY_MIRROR_")):
+            found[variable.removeprefix("ORBITORY_MIRROR").removeprefix("_").lower() or "default"] = Path(
+                value
+            ).absolute()
+    return found

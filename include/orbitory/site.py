@@ -13,7 +13,7 @@ from pathlib import Path
 from orbitory.catalogue import Catalogue, Source, load
 from orbitory.inventory import Inventory, connect
 from orbitory.settings import Settings
-from orbitory.zones import Storage
+from orbitory.storage import Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import stat as modes
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from orbitory.inventory import Inventory
-from orbitory.zones import INCOMING, SENTINEL, Storage, own_errors
+from orbitory.storage import Storage
+from orbitory.zones import INCOMING, SENTINEL, look_beneath, own_errors
 
+#: Folders of file systems: every mount below storage has its own.
+OF_FILE_SYSTEMS = (b"lost+found", b".snapshot")
 #: Names in the storage root that are no archived files.
-NOT_ARCHIVED = (SENTINEL.encode(), INCOMING.encode())
+NOT_ARCHIVED = (SENTINEL.encode(), INCOMING.encode(), *OF_FILE_SYSTEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Entry:
     size: int
     #: An ordinary file; not a link, FIFO, socket or device.
     regular: bool
+    #: Why it cannot even be looked at, in the system's words; empty: it can.
+    trouble: str = ""
 
     @property
     def name(self) -> str:
@@ -36,8 +40,9 @@ class Entry:
 def walk(root: Path, *, skip: Collection[bytes] = ()) -> Iterator[Entry]:
     """Every name below ``root`` but folders, in byte order of the whole path; links are never followed.
 
-    Holds one folder's names per level in memory. Names in ``skip`` are passed over at the top only; what vanishes
-    meanwhile is passed over too. Raises ConfigurationError or Transient when ``root`` cannot be read.
+    Holds one folder's names per level in memory. Names in ``skip`` are passed over at the top only, folders of file
+    systems wherever they stand, and what vanishes meanwhile. Raises ConfigurationError or Transient when ``root``, or a
+    folder below it, cannot be read.
     """
     with own_errors(f"list {root}"):
         next(root.iterdir(), None)
@@ -57,18 +62,40 @@ def _walk(root: bytes, below: bytes, skip: Collection[bytes]) -> Iterator[Entry]
         if name.rstrip(b"/") in skip:
             continue
         if name.endswith(b"/"):
-            yield from _walk(root, below + name, ())
-        elif (entry := look(root, below + name)) is not None:
-            yield entry
+            if name[:-1] not in OF_FILE_SYSTEMS:
+                yield from _walk(root, below + name, ())
+        else:
+            try:
+                status = os.lstat(folder + name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                yield _unseen(below + name, error)
+                continue
+            if not modes.S_ISDIR(status.st_mode):
+                yield _entry(below + name, status)
 
 
 def look(root: bytes | Path, path: bytes) -> Entry | None:
-    """The name as it stands now, or None when it is gone or is a folder."""
-    with own_errors(f"look at {os.fsdecode(path)}"), suppress(FileNotFoundError, NotADirectoryError):
-        status = os.lstat(os.path.join(os.fsencode(root), path))  # what was registered in place has an absolute path
-        if not modes.S_ISDIR(status.st_mode):
-            return Entry(path, status.st_size, modes.S_ISREG(status.st_mode))
-    return None
+    """The name as it stands now, or None when it is gone, is a folder, or is reached through a link.
+
+    ``path`` is relative to ``root``, or absolute where an archive was registered in place. What the system does not let
+    us look at stands there, and says why: one broken name costs no other one.
+    """
+    zone = Path("/") if path.startswith(b"/") else Path(os.fsdecode(root))
+    try:
+        status = look_beneath(zone, path.lstrip(b"/"))
+    except OSError as error:
+        return _unseen(path, error)
+    return None if status is None or modes.S_ISDIR(status.st_mode) else _entry(path, status)
+
+
+def _entry(path: bytes, status: os.stat_result) -> Entry:
+    return Entry(path, status.st_size, modes.S_ISREG(status.st_mode))
+
+
+def _unseen(path: bytes, error: OSError) -> Entry:
+    return Entry(path, 0, False, f"cannot be looked at: {error.strerror}")
 
 
 Expected = TypeVar("Expected")

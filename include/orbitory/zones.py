@@ -1,4 +1,4 @@
-"""Landing, storage, quarantine, trash: the only module that touches files.
+"""Landing, storage, quarantine, trash: how every zone is read, and names and bytes in it are changed.
 
 Foreign names are bytes and are always resolved beneath their zone without following a link. Nothing here overwrites:
 names appear by ``link`` or ``renameat2(RENAME_NOREPLACE)``. Durability is one ``syncfs`` per file system and batch.
@@ -17,8 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbitory.checksum import Hasher
-from orbitory.errors import ConfigurationError, IntegrityError, Transient
+from orbitory.errors import ConfigurationError, Transient
 from orbitory.model import Stat
 
 #: Stands in the storage root; without it the file system is taken for unmounted.
@@ -108,21 +107,42 @@ def stat_at(folder: Path, path: bytes) -> Stat | None:
         return None
 
 
-def open_beneath(folder: Path, path: bytes) -> int:
+def open_beneath(folder: Path | int, path: bytes, flags: int = os.O_RDONLY | os.O_NONBLOCK) -> int:
     """Open ``path`` for reading, strictly inside ``folder`` and through no link; never blocks on a FIFO.
 
     Raises FileNotFoundError when it is gone and OSError (ELOOP, EXDEV) when a component is a link. The caller closes.
     """
-    root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if isinstance(folder, Path):
+        root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return open_beneath(root, path, flags)
+        finally:
+            os.close(root)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _BENEATH_NO_LINKS)
+    descriptor: int = _libc.syscall(_OPENAT2, folder, path, ctypes.byref(how), ctypes.sizeof(how))
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), display(path))
+    return descriptor
+
+
+def look_beneath(folder: Path, path: bytes) -> os.stat_result | None:
+    """What stands at ``path``, strictly inside ``folder`` and through no link; a link itself is told as one.
+
+    None when nothing does, or when it is reached through a link.
+    """
     try:
-        how = _OpenHow(os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, 0, _BENEATH_NO_LINKS)
-        descriptor: int = _libc.syscall(_OPENAT2, root, path, ctypes.byref(how), ctypes.sizeof(how))
-        if descriptor < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), display(path))
-        return descriptor
+        descriptor = open_beneath(folder, path, os.O_PATH | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EXDEV):
+            return None
+        raise
+    try:
+        return os.fstat(descriptor)
     finally:
-        os.close(root)
+        os.close(descriptor)
 
 
 def is_regular(descriptor: int) -> bool:
@@ -155,19 +175,22 @@ def read_small(folder: Path, path: bytes, limit: int) -> bytes | None:
         return file.read(limit + 1)[:limit]
 
 
-def _rename_new(source: Path | bytes, target: Path | bytes) -> None:
+def _rename_new(source: Path | str | bytes, target: Path | str | bytes) -> None:
     """Rename; raises FileExistsError instead of overwriting."""
     if _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), os.fsdecode(source), None, os.fsdecode(target))
 
 
-def move(source: Path, target: Path) -> bool:
+def move(source: Path | str, target: Path | str) -> bool:
     """Move any kind of file without overwriting, also to another file system; False when ``source`` is gone.
 
     Across file systems the copy is durable before ``source`` goes.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # the folder to move it to is rarely missing; what else is wrong is told below
+        _rename_new(source, target)
+        return True
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
     try:
         _rename_new(source, target)
     except FileNotFoundError:
@@ -175,24 +198,30 @@ def move(source: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _move_across(source, target)
+        _move_across(Path(source), Path(target))
     return True
 
 
 def _move_across(source: Path, target: Path) -> None:
     status = source.lstat()
+    if modes.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder is not moved to another file system", str(source))
     if modes.S_ISLNK(status.st_mode):
         target.symlink_to(source.readlink())
     elif not modes.S_ISREG(status.st_mode):
         os.mkfifo(target)  # stands for any special file: it has no bytes to keep
     else:
         part = target.with_name(target.name + ".part")
-        with source.open("rb") as reader, part.open("wb") as writer:
-            while chunk := reader.read(1 << 20):
-                writer.write(chunk)
-            writer.flush()
-            os.fsync(writer.fileno())
-        _rename_new(part, target)
+        try:
+            with source.open("rb") as reader, part.open("wb") as writer:
+                while chunk := reader.read(1 << 20):
+                    writer.write(chunk)
+                writer.flush()
+                os.fsync(writer.fileno())
+            _rename_new(part, target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
     sync_folder(target.parent)
     source.unlink()
 
@@ -243,140 +272,6 @@ class FileSystemSync:
         if _libc.syncfs(self._descriptor):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), "syncfs")
-
-
-class Storage:
-    """Where archived files stand. Final names appear atomically and are never overwritten."""
-
-    def __init__(self, root: Path) -> None:
-        """``root`` exists and carries the sentinel; see ``prepare``."""
-        self.root = root
-        self._hasher = Hasher()
-
-    def prepare(self, *, holds_assets: bool) -> None:
-        """Create an empty storage, or make sure the one that holds assets is mounted.
-
-        Raises IntegrityError when the inventory has assets but the root has no sentinel.
-        """
-        sentinel = self.root / SENTINEL
-        if sentinel.exists():
-            return
-        if holds_assets:
-            raise IntegrityError(
-                f"storage {self.root} has no {SENTINEL}: it looks unmounted. Mount it; "
-                f"if this really is the right folder, create that empty file"
-            )
-        with own_errors(f"create storage {self.root}"):
-            self.root.mkdir(parents=True, exist_ok=True)
-            sentinel.touch()
-            sync_folder(self.root)
-
-    def digest(self, path: str) -> bytes | None:
-        """BLAKE3 of a stored file as it is on disk now; None when there is no such file.
-
-        ``path`` is relative to storage, or absolute where an archive was registered in place.
-        """
-        root = Path("/") if path.startswith("/") else self.root
-        try:
-            descriptor = open_beneath(root, os.fsencode(path.lstrip("/")))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            return self._hasher.digest(descriptor).blake3
-        finally:
-            os.close(descriptor)
-
-    def place(self, source: int, path: str, digest: bytes, *, part: str, careful: bool = False) -> None:
-        """Give the open landing file ``source`` its final name; repeating it is harmless.
-
-        Links when the ingest account owns the file, nobody writes it, it has no other name and shares the file system;
-        otherwise copies, hashing the bytes written. ``careful``: always copy, and fsync file and folder.
-        Raises IntegrityError when the name is taken by other bytes, OSError as the system reports it.
-        """
-        target = self._ours(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not careful and self._may_link(source):
-            try:
-                # Given a descriptor, Python calls linkat, which alone follows the link in /proc.
-                os.link(f"/proc/self/fd/{source}", target, src_dir_fd=source, follow_symlinks=True)
-                return
-            except FileExistsError:
-                return self._accept(target, path, digest, source)
-            except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOENT):
-                    raise
-        if target.exists():
-            return self._accept(target, path, digest, source)
-        self._copy(source, target, digest, self.root / INCOMING / part, careful=careful)
-
-    def _may_link(self, source: int) -> bool:
-        status = os.fstat(source)
-        return status.st_uid == os.geteuid() and status.st_nlink == 1 and not has_writer(source)
-
-    def _accept(self, target: Path, path: str, digest: bytes, source: int) -> None:
-        """The name exists: fine when it is this very file or an equal copy, from an earlier try."""
-        ours, theirs = os.fstat(source), target.lstat()
-        if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino) and self.digest(path) != digest:
-            raise IntegrityError(
-                f"storage already has {path} with other bytes than the inventory's intent (BLAKE3 {digest.hex()}): "
-                f"nothing was changed; run `orbitory audit`"
-            )
-
-    def _copy(self, source: int, target: Path, digest: bytes, part: Path, *, careful: bool) -> None:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        os.lseek(source, 0, os.SEEK_SET)
-        writer = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o444)
-        try:
-            written = self._hasher.digest(source, copy_to=writer)
-            if careful:
-                os.fsync(writer)
-        finally:
-            os.close(writer)
-        if written.blake3 != digest:
-            part.unlink()
-            raise Transient(f"{target.name} changed while it was copied: nothing was archived, it is taken again")
-        os.link(part, target)
-        part.unlink()
-        if careful:
-            sync_folder(target.parent)
-
-    def repair(self, source: int, path: str, digest: bytes, *, part: str, aside: Path) -> None:
-        """Replace a damaged or missing stored file by the open landing file ``source``, durably.
-
-        The damaged one is kept under ``aside``. Repeating it finishes what a crash cut short.
-        """
-        target = self._ours(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and self.digest(path) != digest:
-            move(target, aside)
-        if not target.exists():
-            self._copy(source, target, digest, self.root / INCOMING / part, careful=True)
-
-    def give_back(self, path: str, landing: Path) -> None:
-        """Take back a name that was placed and not committed; the bytes stay in, or return to, the landing zone."""
-        if os.path.lexists(landing):
-            self._ours(path).unlink(missing_ok=True)
-        else:
-            move(self._ours(path), landing)
-            sync_folder(landing.parent)
-
-    def retire(self, path: str, folder: Path) -> None:
-        """Move a stored file into ``folder``; done already when it stands there and no longer here."""
-        move(self._ours(path), folder / Path(path).name)
-
-    def _ours(self, path: str) -> Path:
-        """The file of a relative path. What was registered in place has an absolute one and is never touched."""
-        if path.startswith("/"):
-            raise IntegrityError(f"{path} stands outside storage: it was registered in place and is not ours to change")
-        return self.root / path
-
-    def discard_incoming(self, batch: int) -> None:
-        """Remove what a crash left of the batch's copies; their landing files still stand."""
-        folder = self.root / INCOMING / str(batch)
-        with suppress(FileNotFoundError):
-            for part in folder.iterdir():
-                part.unlink()
-            folder.rmdir()
 
 
 def unlink_if_same(folder: Path, path: bytes, expected: Stat) -> bool:

@@ -18,7 +18,7 @@ from orbitory import notices, outbox
 from orbitory.catalogue import Source
 from orbitory.errors import OrbitoryError
 from orbitory.inventory import connect
-from orbitory_airflow.runtime import actor_of, inventory_uri, link_to
+from orbitory_airflow.runtime import actor_of, inventory_uri, link_to, open_run
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,19 @@ def _bare(source: Source, context: Mapping[str, Any]) -> outbox.Message:
 
 
 def send_due() -> None:
-    """Send what the outbox holds and is due. Fails when a message was given up: nobody else would say so."""
+    """Send what the outbox holds and is due. Fails when a message was given up: nobody else would say so.
+
+    Retention, which cannot tell by itself that it has stopped, is looked at before.
+    """
+    from orbitory import retention
     from orbitory_airflow.mail import send
 
+    try:
+        with open_run() as site:
+            if not retention.watch(site):
+                log.warning("no run of retention has come to its end for an hour: see `orbitory expire --history`")
+    except OrbitoryError as error:  # what waits goes out all the same
+        log.error("retention cannot be watched: %s", error)
     with connect(inventory_uri(), actor=actor_of(get_current_context())) as inventory:
         done = outbox.deliver(inventory, send)
     log.info("outbox: %d sent, %d tried again later, %d given up", done.sent, done.delayed, done.failed)

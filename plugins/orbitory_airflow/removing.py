@@ -1,35 +1,43 @@
-"""What the DAGs `duplicate_removal` and `deletion` do in Airflow: their forms, the question, their verdict."""
+"""What `duplicate_removal`, `deletion` and `expiry_approval` do in Airflow: forms, the question, the verdict."""
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from orbitory.catalogue import Catalogue
+from orbitory_airflow import approving
 from orbitory_airflow.policy import sensors_of_all
 from orbitory_airflow.runtime import link_to, open_run
 
 if TYPE_CHECKING:
     from orbitory.removal import Selection
+    from orbitory.site import Site
 
 log = logging.getLogger(__name__)
 
 #: Its slots are apart from those of live data; made by bin/private_stack and deploy/initialise.sh.
 POOL = "backfill"
-#: Who does not answer has not approved.
-PATIENCE = timedelta(days=7)
 _SHOWN = 100
-#: XCom keys: the hash of the set that was shown; what somebody answered about it, and who.
-_ASKED, _ANSWER = "asked", "answer"
 
 
-def form(catalogue: Catalogue, *, chosen_by_hand: bool) -> dict[str, Param]:
-    """What a data manager may choose. ``chosen_by_hand``: by names or by a rule, not by an evaluation."""
+def form(catalogue: Catalogue, dag_id: str) -> dict[str, Param]:
+    """What a data manager may choose: `deletion` goes by names or by a rule, `expiry_approval` by a product type."""
+    if dag_id == "expiry_approval":
+        return {
+            "product_type": Param(
+                None,
+                type=["null", "string"],
+                maxLength=80,
+                title="Product type",
+                description="All of it that has expired goes, once somebody has approved; all-types: of all types that "
+                "need no approval one by one. `retention` fills this in.",
+            ),
+            "apply": Param(True, type="boolean", title="Remove", description="Remove what was found; else only show."),
+        }
     choice = {
         "names": Param(
             [],
@@ -56,13 +64,18 @@ def form(catalogue: Catalogue, *, chosen_by_hand: bool) -> dict[str, Param]:
             description="Remove what was found, after approval if it is much; else only show it.",
         ),
     }
-    return {**choice, **common} if chosen_by_hand else common
+    return {**choice, **common} if dag_id == "deletion" else common
 
 
-def _selection() -> Selection:
+def _selection(site: Site) -> Selection:
     from orbitory.removal import Selection
+    from orbitory.retention.questions import selection
 
     chosen = get_current_context()["params"]
+    if "product_type" in chosen:
+        if not chosen["product_type"]:
+            raise AirflowFailException("give the product type that has expired")
+        return selection(site, chosen["product_type"])
     sensors, names, rule = tuple(chosen["sensors"] or ()), chosen.get("names"), chosen.get("rule")
     if "names" not in chosen:
         return Selection(sensors=sensors)
@@ -80,7 +93,7 @@ def plan() -> dict[str, Any]:
 
     context = get_current_context()
     with open_run() as site:
-        found = removal.plan(site, _selection())
+        found = removal.plan(site, _selection(site))
         wanted = bool(context["params"]["apply"] and found.items)
         if wanted and found.too_much():
             notice.ask(site, found, link=link_to(context))
@@ -101,48 +114,16 @@ def plan() -> dict[str, Any]:
     }
 
 
-class Approval(ApprovalOperator):  # type: ignore[misc]
-    """Ask whether the set of task `plan` is to go, showing it; no answer in time means no."""
+class Approval(approving.Approval):
+    """Ask whether the set of task `plan` is to go."""
 
-    def __init__(self, **options: Any) -> None:
-        """Whatever an operator takes, but the question."""
-        super().__init__(
-            subject="Remove these granules?",
-            defaults=self.REJECT,
-            response_timeout=PATIENCE,
-            doc_md=f"Somebody who may run this DAG approves or rejects; no answer in {PATIENCE.days} days means no.",
-            **options,
-        )
+    of = "plan"
 
-    def execute(self, context: Any) -> Any:
-        """Show the set as it is kept; the answer is about this one, whatever `plan` may find later."""
+    def question(self, site: Site, shown: str, context: Any) -> tuple[str, str]:
+        """By what the plan kept."""
         from orbitory.removal.notice import question
 
-        shown = context["ti"].xcom_pull(task_ids="plan")["hash"]
-        with open_run() as site:
-            self.subject, self.body = question(site, shown)
-        context["ti"].xcom_push(key=_ASKED, value=shown)
-        return super().execute(context)
-
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Keep the answer: a task that was rejected returns nothing."""
-        if "error" not in event:
-            user = event["responded_by_user"] or {}
-            answer = {
-                "hash": context["ti"].xcom_pull(task_ids=context["ti"].task_id, key=_ASKED),
-                "approved": event["chosen_options"] == [self.APPROVE],
-                "by": user.get("name") or user.get("id"),
-            }
-            context["ti"].xcom_push(key=_ANSWER, value=answer)
-        return super().execute_complete(context, event)
-
-
-def _answer(context: Any, planned: dict[str, Any]) -> tuple[bool | None, str]:
-    """Whether the set that `plan` tells of was approved (None: nobody was asked about this one), and by whom."""
-    answer = context["ti"].xcom_pull(task_ids="approve", key=_ANSWER) if planned["next"] == "approve" else None
-    if not answer or answer["hash"] != planned["hash"]:
-        return None, ""
-    return answer["approved"], str(answer["by"] or "nobody")
+        return question(site, shown)
 
 
 def remove() -> dict[str, Any]:
@@ -151,7 +132,7 @@ def remove() -> dict[str, Any]:
 
     context = get_current_context()
     planned = context["ti"].xcom_pull(task_ids="plan")
-    approved, user = _answer(context, planned)
+    approved, user = approving.answer(context, planned)
     if planned["next"] == "report":
         raise AirflowFailException("plan found nothing that is to go: clear plan with all that follows it")
     if planned["next"] == "approve" and not approved:
@@ -162,12 +143,29 @@ def remove() -> dict[str, Any]:
         )
     with open_run() as site:
         approval = f"approved in Airflow by {user}, {site.actor}" if approved else ""
-        outcome = removal.apply(site, planned["hash"], _selection(), approval=approval)
+        # What had expired when it was shown, not what has since.
+        asked = None if "product_type" in context["params"] else _selection(site)
+        outcome = removal.apply(site, planned["hash"], asked, approval=approval)
     for key, why in outcome.left[:_SHOWN]:
         log.error("stays: %s: %s", key, why)
     log.info("%s; to bring them back: --undo %s", outcome.message, outcome.hash)
     told = {"removed": outcome.count, "files": outcome.files, "bytes": outcome.bytes, "left": len(outcome.left)}
     return {"hash": planned["hash"], **told}
+
+
+def _answer_question(context: Any, planned: dict[str, Any] | None, removed: dict[str, Any] | None) -> None:
+    """Of a run that `retention` has started: what came of the question that it put, and of no other one."""
+    from orbitory.retention.questions import answered
+
+    asked_at = (context["dag_run"].conf or {}).get("asked_at")
+    if not asked_at:
+        return
+    said = approving.answer(context, planned)[0] if planned else None
+    if said is not False:  # a yes is one when the set has gone
+        said = True if planned and removed and removed["hash"] == planned["hash"] else None
+    with open_run() as site:
+        left = bool(removed and removed["left"])
+        answered(site, context["params"]["product_type"], asked_at, approved=said, left=left)
 
 
 def report() -> dict[str, int]:
@@ -177,7 +175,8 @@ def report() -> dict[str, int]:
     context = get_current_context()
     planned, removed = (context["ti"].xcom_pull(task_ids=task) for task in ("plan", "remove"))
     trouble = ""
-    approved, user = _answer(context, planned) if planned else (None, "")
+    approved, user = approving.answer(context, planned) if planned else (None, "")
+    _answer_question(context, planned, removed)
     if planned is None:
         trouble = "plan did not finish: its log says why"
     elif planned["next"] != "report" and approved is not False:

@@ -14,6 +14,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from airflow_world import CHECKOUT, PASSWORD, Inbox, World, copy_catalogue, mail_server
+from cloning import clone as clone
 from private_stack.airflow import Airflow
 from private_stack.places import Places
 from private_stack.ports import Ports

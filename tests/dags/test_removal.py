@@ -166,7 +166,11 @@ def test_an_approval_is_of_the_set_that_was_shown_and_of_no_other(
 
     instance = Instance()
     chosen = {"names": [], "rule": "sensor = WV02", "sensors": [], "apply": True}
-    context = {"params": chosen, "ti": instance, "dag_run": SimpleNamespace(dag_id="deletion", run_id="manual")}
+    context = {
+        "params": chosen,
+        "ti": instance,
+        "dag_run": SimpleNamespace(dag_id="deletion", run_id="manual", conf={}),
+    }
 
     @contextmanager
     def opened() -> Iterator[Site]:

@@ -15,7 +15,7 @@ from orbitory.ingest.run import ingest
 from orbitory.inventory import connect
 from orbitory.settings import Settings
 from orbitory.simulate import simulate
-from orbitory.zones import Storage
+from orbitory.storage import Storage
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from orbitory.digest import digest
 from orbitory.inventory import connect
 from orbitory.settings import CHECKOUT
 from orbitory.simulate import simulate
-from orbitory.zones import Storage
+from orbitory.storage import Storage
 from private_stack.postgres import Cluster
 
 STEPS = ("verify", "extract", "store", "archive")

@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 
-from orbitory.settings import CHECKOUT
+from orbitory.export.sites import remotes
+from orbitory.settings import CHECKOUT, Settings
 
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 SERVICES = {"postgres", "airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
 
 
-def compose(*words: str, file: Path = CHECKOUT / "docker-compose.yaml", **environment: str) -> Any:
-    command = [COMPOSE, "--project-directory", CHECKOUT, "-f", file, *words]
+def compose(
+    *words: str, file: Path = CHECKOUT / "docker-compose.yaml", folder: Path = CHECKOUT, **environment: str
+) -> Any:
+    command = [COMPOSE, "--project-directory", folder, "-f", file, *words]
     return subprocess.run(
         command, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True, check=False
     )
@@ -100,6 +103,31 @@ def test_what_it_mounts_and_runs_exists(resolved: dict[str, Any]) -> None:
         for word in [*(service.get("command") or []), *(service.get("healthcheck") or {}).get("test", [])]:
             if str(word).startswith("/opt/orbitory/"):
                 assert (CHECKOUT / str(word).removeprefix("/opt/orbitory/")).exists()
+
+
+def test_workers_are_told_of_second_copies_and_of_other_sites(example: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.sites.env").write_text(
+        "ORBITORY_SITE_PROD_DATABASE=postgresql://orbitory@prod/orbitory\n"
+    )
+    chosen = {"ORBITORY_MIRROR": "/mnt/second", "ORBITORY_FIXITY_GIGABYTES": "90"}
+    done = compose("config", "--format", "json", folder=tmp_path, **example, **chosen)
+    services = json.loads(done.stdout)["services"]
+    told = {name: services[name]["environment"] for name in SERVICES - {"postgres"}}
+    for environment in told.values():
+        settings = Settings.from_environment(environment, database="postgresql:///orbitory")
+        assert settings.mirrors == {"default": Path("/srv/mirror")}
+        assert settings.fixity_daily_bytes == 90 * 10**9
+    assert {name for name in told if remotes(told[name])} == {"scheduler", "dag-processor"}
+    mounts = {volume["target"]: volume["source"] for volume in services["scheduler"]["volumes"]}
+    assert mounts["/srv/mirror"] == "/mnt/second"
+
+
+def test_without_a_folder_for_it_there_is_no_second_copy(resolved: dict[str, Any]) -> None:
+    environment = resolved["services"]["scheduler"]["environment"]
+    settings = Settings.from_environment(environment, database="postgresql:///orbitory")
+    assert settings.mirrors == {}
+    assert settings.fixity_daily_bytes == 500 * 10**9
+    assert remotes(environment) == ()
 
 
 def test_the_same_settings_of_airflow_as_in_the_private_stack(resolved: dict[str, Any], tmp_path: Path) -> None:

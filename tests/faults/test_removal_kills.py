@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +57,10 @@ def prepare(settings: Settings) -> Prepared:
             going=frozenset(row["path"] for row in going),
             files=standing(settings.storage),
         )
+
+
+def copy(clone: Clone, of: Prepared, name: str) -> Prepared:
+    return replace(of, settings=clone.copy(of.settings, name))
 
 
 def standing(root: Path) -> dict[str, bytes]:
@@ -123,15 +127,15 @@ def at_rest(at: Prepared, gone: frozenset[str]) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_kill_before_any_change_of_a_removal_loses_nothing_and_the_same_call_finishes(clone: Clone) -> None:
-    quiet = prepare(clone("quiet"))
+    prepared = {"--apply": prepare(clone("prepared"))}
+    prepared["--undo"] = copy(clone, prepared["--apply"], "applied")
+    assert command(prepared["--undo"], "--apply").returncode == 0
     problems: list[str] = []
-    points = {action: calls_of(quiet, action) for action in ("--apply", "--undo")}
+    points = {action: calls_of(copy(clone, at, f"quiet{action[2:]}"), action) for action, at in prepared.items()}
     killed = 0
     for action, call, number in [(action, *point) for action, each in points.items() for point in each]:
         where = f"{action}, kill before {call} #{number}"
-        at = prepare(clone(f"{action[2:]}_{call}_{number}"))
-        if action == "--undo":
-            assert command(at, "--apply").returncode == 0
+        at = copy(clone, prepared[action], f"{action[2:]}_{call}_{number}")
         inject = f"inject={call}:signal=KILL:when={number}"
         first = command(at, action, "strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
         killed += first.returncode in (-9, 137)

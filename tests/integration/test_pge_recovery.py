@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from orbitory import retention
 from orbitory.errors import ConfigurationError, NotReady, Transient
 from orbitory.ingest.run import ingest
 from orbitory.pge import heartbeat, staging
@@ -269,16 +270,21 @@ def test_work_folders_of_tries_that_delivered_nothing_are_kept_for_a_week(bench:
     bench.define("sys.exit(1)")
     number = bench.instance()
     zone = bench.settings.work / staging.ZONE
+
+    def untouched(folder: Path, days: float) -> None:
+        for each in (*folder.rglob("*"), folder):
+            os.utime(each, (time.time() - days * 86_400,) * 2, follow_symlinks=False)
+
     with bench.site() as site:
         run(site, number)
         run(site, number)
         tries = sorted(zone.iterdir())
         assert len(tries) == 2 and zone / bench.row(number)["folder"] in tries
-        os.utime(tries[0], (time.time() - 6.9 * 86_400,) * 2)
-        recover(site)
+        untouched(tries[0], 6.9)
+        retention.expire(site)
         assert sorted(zone.iterdir()) == tries
-        os.utime(tries[0], (time.time() - 7.1 * 86_400,) * 2)
-        recover(site)
+        untouched(tries[0], 7.1)
+        retention.expire(site)
         assert sorted(zone.iterdir()) == tries[1:]
         bench.define(GOOD)
     with bench.site() as site:
@@ -298,6 +304,7 @@ def test_a_folder_in_use_stays_and_a_delivery_in_the_making_goes_when_nobody_mak
         for folder in folders:
             os.utime(folder, (0, 0))
         recover(site)
+        retention.expire(site)
     assert [folder.exists() for folder in folders] == [True, False]
 
 

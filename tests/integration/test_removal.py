@@ -13,7 +13,7 @@ from orbitory.digest import digest
 from orbitory.errors import ConfigurationError, IntegrityError, Transient
 from orbitory.ingest.run import ingest
 from orbitory.register import register
-from orbitory.removal import Selection, apply, plan, undo
+from orbitory.removal import Selection, apply, leaving, plan, undo
 from orbitory.removal.outcome import one_at_a_time
 from orbitory.settings import Settings
 from orbitory.simulate import simulate
@@ -314,15 +314,22 @@ def test_what_a_newcomer_leans_on_stays_until_it_has_arrived(archive: Strips) ->
     assert held["key"] == key(archive, 1) and "copy.ntf is just being delivered" in held["why"]
 
 
-def test_rows_go_even_when_the_file_is_gone_and_do_not_come_back_without_it(archive: Strips) -> None:
+@pytest.mark.req("N10", "F50")
+def test_a_missing_file_leaves_only_when_the_audit_has_missed_it_before(archive: Strips) -> None:
     archive.make(1000)
     (archive.site.settings.storage / paths(archive, 1)[0]).unlink()
-    shown = plan(archive.site, Selection(kind="list", names=(key(archive, 1), key(archive, 2))))
+    asked = Selection(kind="list", names=(key(archive, 1), key(archive, 2)))
+    shown = plan(archive.site, asked)
+    done = apply(archive.site, shown.hash)
+    assert (done.state, done.count) == ("unfinished", 1) and states(archive, 1) == {"archived archived"}
+    assert done.left == done.failed and "is missing in storage, which no audit has noted yet" in done.left[0][1]
+    archive.sql("UPDATE asset SET state = 'suspect' WHERE path = %(p)s", p=paths(archive, 1)[0])
+    shown = plan(archive.site, asked)
     assert apply(archive.site, shown.hash).state == "applied"
     assert wrong_of(archive) == []
     back = undo(archive.site, shown.hash)
     assert back.left == ((key(archive, 1), "its file was missing already when it was removed"),)
-    assert states(archive, 2) == {"archived archived"} and states(archive, 1) == {"deleted deleted removed"}
+    assert states(archive, 1) == {"deleted deleted removed"}
     assert undo(archive.site, shown.hash).left == back.left and wrong_of(archive) == []
     target = archive.site.settings.storage / paths(archive, 1)[0]
     target.write_bytes(paths(archive, 1)[0].encode())  # its disk was only away
@@ -354,7 +361,7 @@ def test_work_goes_batch_by_batch_and_what_shares_a_file_goes_together(
         "INSERT INTO granule_asset SELECT 50, asset_id FROM granule_asset JOIN asset s ON s.id = asset_id"
         " WHERE granule_id = 2 AND s.role = 'metadata'"
     )
-    monkeypatch.setattr(sys.modules["orbitory.removal.apply"], "AT_ONCE", 3)  # not the function of that name
+    monkeypatch.setattr(leaving, "AT_ONCE", 3)
     monkeypatch.setattr(sys.modules["orbitory.removal.undo"], "AT_ONCE", 3)
     seen: list[int] = []
     before = digest_of(archive.site)
@@ -421,7 +428,7 @@ def test_only_the_rows_leave_of_what_was_registered_in_place(settings: Settings)
         assert shown.bytes == 0 and shown.in_place == shown.files >= 1
         done = apply(site, shown.hash, approval="test")
         assert (done.state, done.bytes) == ("applied", 0)
-        assert (files(settings.storage) == standing and not settings.trash.exists()) or not files(settings.trash)
+        assert files(settings.storage) == standing and not files(settings.trash / "removal")
         assert row["path"] not in {each["path"] for each in site.inventory.all("current_dump")}
         assert wrong(site) == []
         undo(site, shown.hash)

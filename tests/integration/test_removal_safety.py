@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
@@ -14,14 +13,13 @@ from footprints import Strips, choose
 from orbitory.audit import audit
 from orbitory.errors import ConfigurationError
 from orbitory.removal import Selection, apply, plan, undo
+from orbitory.removal.leaving import Leaving
 from orbitory.settings import Settings
 from orbitory.site import open_site
 from planning import QUICKLOOK, Archive
 
 ORDER = "500060999100_01"
 DUPLICATES = Selection()
-#: Not the function of that name.
-APPLY = sys.modules["orbitory.removal.apply"]
 
 
 def pair(archive: Strips, count: int = 5) -> tuple[int, int]:
@@ -72,7 +70,7 @@ def kill_before_moving(archive: Strips, set_hash: str, monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(APPLY._Removal, "_move", die)
+        patched.setattr(Leaving, "_move", die)
         with pytest.raises(KeyboardInterrupt):
             apply(archive.site, set_hash)
 

@@ -26,6 +26,7 @@ from orbitory.register import register
 from orbitory.settings import CHECKOUT, Settings
 from orbitory.simulate import simulate
 from orbitory.site import open_site
+from scanning import compare
 from strip_samples import SCENE, TILED, image, imd, xml
 
 
@@ -191,6 +192,22 @@ def test_tiles_that_come_one_by_one_with_the_metadata_of_their_strip_share_them(
     assert len({name for _, name in found if name.endswith(".xml")}) == 1
     images = {(key, name.partition("_R1C")[2][:1]) for key, name in found if name.endswith(".ntf")}
     assert images == {("1", "1"), ("2", "2"), ("3", "3")}
+    assert clean(settings)
+
+
+@pytest.mark.req("N4", "B9")
+def test_a_tile_shares_metadata_that_are_suspect_and_its_delivery_makes_them_whole(
+    settings: Settings, tmp_path: Path
+) -> None:
+    metadata = {f"{SCENE}.xml": xml()}
+    land(settings, "part1", tile(tmp_path, 1) | metadata)
+    assert not ingest(settings, "nga").failed
+    next(settings.storage.rglob("*.xml")).unlink()
+    compare(settings), compare(settings)
+    assert not clean(settings), "they are suspect"
+    land(settings, "part2", tile(tmp_path, 2) | metadata)
+    assert not ingest(settings, "nga").failed
+    assert {key for key, name in holdings(settings) if name.endswith(".xml")} == {"1", "2"}
     assert clean(settings)
 
 

@@ -297,7 +297,7 @@ def test_a_file_without_form_waits_and_is_given_up_after_the_grace_time(
     orbitory("ingest", "upload", "--json")
     given_up = arrival(orbitory, f"{folder.name}/notes.txt")
     assert (given_up["state"], given_up["reason"]) == ("rejected", "incomplete")
-    assert orbitory("audit", "--json").json == {"violations": []}
+    assert orbitory("audit", "--json").json["violations"] == []
 
 
 def impatient(tmp_path: Path) -> Path:
@@ -343,7 +343,7 @@ def test_an_upload_is_ingested_under_its_type_expiry_and_class_and_its_sender_se
     found = orbitory("search", "--product", "in_situ", "--where", "title=Ozone <2024>", "--json").json["items"]
     assert len(found) == 3
     assert below(landing) == set()
-    assert orbitory("audit", "--json").json == {"violations": []}
+    assert orbitory("audit", "--json").json["violations"] == []
 
 
 def by_another_tool(folder: Path, name: str, content: bytes, **changes: str | None) -> None:
@@ -402,7 +402,7 @@ def test_forms_of_other_tools_are_taken_or_refused_with_the_reason(orbitory: Orb
         assert (file["state"], file["reason"]) == (state, reason), (name, file["detail"])
         assert words in (file["detail"] or ""), name
         assert form["state"] == state, "a file and its form share one fate"
-    assert orbitory("audit", "--json").json == {"violations": []}
+    assert orbitory("audit", "--json").json["violations"] == []
 
 
 @pytest.mark.req("G21")

@@ -48,7 +48,11 @@ def stage() -> Iterator[Stage]:
     catalogue = copy_catalogue(home / "catalogue", schedule='"0 0 29 2 *"')
     os.environ["ORBITORY_CATALOGUE"] = str(catalogue)
     define_probes(catalogue, home)
+    keeping = catalogue / "retention.toml"  # so few are much here
+    keeping.write_text(keeping.read_text().replace("approve_granules = 1000", "approve_granules = 3"))
     plain = Stack(places)
+    os.environ["ORBITORY_SITE_SECOND_DATABASE"] = plain.cluster.uri("orbitory_second")
+    os.environ["ORBITORY_SITE_SECOND_ROOT"] = str(home / "second")
     uri = plain.cluster.uri().replace("orbitory@", f"orbitory:{PASSWORD}@")
     stack = Stack(
         places,

@@ -70,8 +70,8 @@ def test_much_is_removed_when_a_person_approved_it_in_the_ui_and_comes_back(
     page.get_by_role("button", name="Approve").click()
     assert stage.finish(*run) == "success"
     gone = stage.rows("SELECT key FROM granule WHERE state = 'deleted'")
-    assert len(gone) == kept["counts"]["granules"] and stage.orbitory("audit") == {"violations": []}
+    assert len(gone) == kept["counts"]["granules"] and stage.orbitory("audit")["violations"] == []
     (done,) = stage.rows("SELECT state, reason FROM removal_set WHERE state = 'applied'")
     assert "approved in Airflow by admin" in done["reason"]
     stage.orbitory("delete", "--undo", kept["hash"])
-    assert stage.orbitory("digest") == before and stage.orbitory("audit") == {"violations": []}
+    assert stage.orbitory("digest") == before and stage.orbitory("audit")["violations"] == []

@@ -2,16 +2,18 @@
 
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
 from orbitory.errors import IntegrityError, Transient
+from orbitory.storage import Storage, set_aside
 from orbitory.zones import (
     SENTINEL,
     FileSystemSync,
-    Storage,
     has_writer,
     is_regular,
     move,
@@ -195,3 +197,45 @@ def test_syncing_a_file_system_succeeds_on_a_healthy_disk(tmp_path: Path) -> Non
     with FileSystemSync(tmp_path) as disk:
         (tmp_path / "file").write_bytes(b"bytes")
         disk.sync()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder of another file system than tmp_path."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def test_what_is_set_aside_replaces_nothing_and_takes_another_name(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        (tmp_path / "file").write_bytes(content)
+        set_aside(tmp_path / "file", tmp_path / "aside" / "file")
+    set_aside(tmp_path / "file", tmp_path / "aside" / "file")  # nothing stands there
+    assert (tmp_path / "aside" / "file").read_bytes() == b"one"
+    assert (tmp_path / "aside" / "file.1").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_move_between_file_systems_cut_short_before_the_original_went_is_finished(
+    tmp_path: Path, elsewhere: Path, kind: str
+) -> None:
+    source, target = tmp_path / "file", elsewhere / "aside" / "file"
+    target.parent.mkdir()
+    for each in (source, target):
+        each.write_bytes(b"bytes") if kind == "file" else each.symlink_to("somewhere")
+    set_aside(source, target)
+    assert not os.path.lexists(source) and list(target.parent.iterdir()) == [target]
+
+
+def test_what_cannot_be_moved_to_another_file_system_stays_within_storage(
+    tmp_path: Path, storage: Storage, elsewhere: Path
+) -> None:
+    """As a folder in a file's place cannot, or bytes that the disk does not read."""
+    (storage.root / "a" / "b").mkdir(parents=True)
+    (tmp_path / "copy").write_bytes(b"good")
+    with (tmp_path / "copy").open("rb") as copy:
+        kept = storage.repair(
+            copy.fileno(), "a", blake3(b"good").digest(), part="repair/1", aside=elsewhere / "damaged" / "7" / "a"
+        )
+    assert (storage.root / "a").read_bytes() == b"good"
+    assert kept == storage.root / ".incoming" / "unreadable" / "7" / "a" and (kept / "b").is_dir()

@@ -18,14 +18,17 @@ from orbitory import __version__
 from orbitory.cli import (
     checking,
     counting,
+    exporting,
     footprints,
     ingesting,
     looking,
+    mirroring,
     planning,
     posting,
     quarantining,
     removing,
     reprocessing,
+    retaining,
     running,
     uploading,
     validating,
@@ -68,6 +71,7 @@ _GROUPS = (
     counting,
     quarantining,
     removing,
+    retaining,
     reprocessing,
     planning,
     running,
@@ -75,6 +79,8 @@ _GROUPS = (
     validating,
     posting,
     checking,
+    mirroring,
+    exporting,
 )
 _EPILOG = (
     "Exit status: 0 done, 1 done with rejected items, 2 wrong usage or configuration, 3 could not be done now, "

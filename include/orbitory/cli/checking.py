@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from orbitory.cli import deployment
 from orbitory.cli.output import say, write_json, write_lines, write_table
+
+if TYPE_CHECKING:
+    from orbitory.audit import Violation
 
 
 def add(verbs: deployment.Verbs[Any]) -> None:
@@ -20,6 +24,14 @@ def add(verbs: deployment.Verbs[Any]) -> None:
     audit = verbs.add_parser("audit", help="does the archive keep its promises? status 4 when it does not")
     audit.add_argument(
         "--no-hash", action="store_true", help="existence and size of stored files only, not their bytes"
+    )
+    audit.add_argument(
+        "--fixity", action="store_true", help="instead: read what is longest unread, as far as today's bytes go"
+    )
+    audit.add_argument(
+        "--reconcile",
+        action="store_true",
+        help="instead: compare all names with the inventory, act on what two runs saw, an hour apart",
     )
     deployment.add_json(audit)
     audit.set_defaults(run=_audit)
@@ -48,19 +60,68 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from orbitory.audit import audit
+    from orbitory.audit import Reading, audit
+    from orbitory.errors import ConfigurationError
 
+    if options.fixity or options.reconcile:
+        if options.no_hash:
+            raise ConfigurationError("--no-hash goes with the whole audit alone, not with --fixity or --reconcile")
+        return _audit_rolling(options)
+    reading = Reading()
     with deployment.site() as site:
-        violations = list(audit(site, hash_files=not options.no_hash))
+        violations = list(audit(site, hash_files=not options.no_hash, reading=reading))
     if options.json:
-        write_json({"violations": [violation.as_dict() for violation in violations]})
-    elif violations:
-        write_table(("INVARIANT", "NAME", "DETAIL"), [(v.invariant, v.name, v.detail) for v in violations])
+        told = [violation.as_dict() for violation in violations]
+        write_json({"violations": told, "checked_bytes": reading.bytes})
     else:
-        write_lines(["no violations"])
+        _write_violations(violations)
     if violations:
         say(f"{len(violations)} violations: nothing was changed; docs/operations.md tells what each invariant means")
     return 4 if violations else 0
+
+
+def _audit_rolling(options: argparse.Namespace) -> int:
+    from uuid import uuid4
+
+    from orbitory.reading import require_schema
+    from orbitory.scan.acting import Acted
+    from orbitory.scan.fixity import plan_fixity, verify
+    from orbitory.scan.outcome import cycle, outcome
+    from orbitory.scan.partitions import partitions
+    from orbitory.scan.reconcile import reconcile, require_mounted
+    from orbitory.site import open_site, person
+
+    acted = Acted()
+    # A command is a run of its own: a process number alone comes back some day.
+    with open_site(actor=f"{person()}/{uuid4().hex[:8]}") as site:
+        require_schema(site.inventory)
+        require_mounted(site)
+        ranges = partitions(site)
+        for partition in ranges if options.reconcile else ():
+            acted += reconcile(site, partition).acted
+        for part in plan_fixity(site, site.settings.fixity_daily_bytes, ranges) if options.fixity else ():
+            acted += verify(site, part.as_dict()).acted
+        told, pace = outcome(site), cycle(site, site.settings.fixity_daily_bytes)
+    violations = told.violations()
+    wrong = told.counted()
+    if options.json:
+        shown = [violation.as_dict() for violation in violations]
+        write_json({"violations": shown, "checked_bytes": told.bytes, **pace.as_dict(), "done": acted.as_dict()})
+    else:
+        _write_violations(violations)
+        write_lines([told.message, str(pace)])
+    for reason in acted.held_back:
+        say(reason)
+    if wrong > len(violations):
+        say(f"{wrong:,} findings are open; the first {len(violations):,} are shown")
+    return 4 if wrong or acted.held_back else 0
+
+
+def _write_violations(violations: Sequence[Violation]) -> None:
+    if violations:
+        write_table(("INVARIANT", "NAME", "DETAIL"), [(v.invariant, v.name, v.detail) for v in violations])
+    else:
+        write_lines(["no violations"])
 
 
 def _digest(options: argparse.Namespace) -> int:

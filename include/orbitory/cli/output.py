@@ -101,8 +101,10 @@ def redact(text: str) -> str:
 
 def _secrets(environment: Mapping[str, str]) -> list[str]:
     found = {environment.get("PGPASSWORD", "")}
-    for name in ("ORBITORY_DATABASE", "ORBITORY_OWNER_DATABASE"):
-        uri = environment.get(name, "")
+    for name in environment:
+        if not (name.startswith("ORBITORY_") and name.endswith("_DATABASE")):
+            continue
+        uri = environment[name]
         found |= set(re.findall(r"://[^:/@?]*:([^/?]*)@", uri))
         found |= {value.strip("'") for value in re.findall(r"password\s*=\s*('[^']*'|[^\s&]+)", uri)}
     found |= {unquote(secret) for secret in found}

@@ -90,7 +90,12 @@ def _redrive(options: argparse.Namespace) -> int:
     if not options.all and choice == Choice():
         raise ConfigurationError("nothing was chosen: give arrival numbers, --source, --reason, or --all")
     with deployment.site() as site:
-        results = list(redrive(site, choice))
+        if options.reason == "dark":  # the audit has moved these there: they go back to where they stood
+            from orbitory.scan.returning import return_dark
+
+            results = list(return_dark(site, options.source))
+        else:
+            results = list(redrive(site, choice))
     if options.json:
         write_json([result.as_dict() for result in results])
     else:

@@ -71,7 +71,7 @@ def _delete(options: argparse.Namespace) -> int:
 
     sensors = tuple(options.sensor)
     if options.names is not None:
-        return _act(options, Selection(kind="list", sensors=sensors, names=names_of(_lines(options.names))))
+        return _act(options, Selection(kind="list", sensors=sensors, names=names_of(read_list(options.names))))
     if options.rule is not None:
         return _act(options, Selection(kind="rule", sensors=sensors, rule=options.rule))
     if not options.apply and not options.undo:
@@ -79,7 +79,8 @@ def _delete(options: argparse.Namespace) -> int:
     return _act(options, None)
 
 
-def _lines(name: str) -> Iterable[str]:
+def read_list(name: str) -> Iterable[str]:
+    """The lines of a file, or of standard input for ``-``."""
     from orbitory.errors import ConfigurationError
 
     if name == "-":

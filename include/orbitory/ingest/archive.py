@@ -108,8 +108,11 @@ def _archive_ready(site: Site, held: Claim) -> _Placed:
 
 
 def _is_settled(row: Row) -> bool:
-    """Whether the stored file that a newcomer met is archived, or was and is not wanted back."""
-    return row["asset_state"] == "archived" or (
+    """Whether the stored file that a newcomer met is archived, or was and is not wanted back.
+
+    A suspect one is read again before the newcomer goes, and made whole from it.
+    """
+    return row["asset_state"] in ("archived", "suspect") or (
         row["reason"] == "skipped" and row["asset_removal"] not in (None, "withdrawn")
     )
 

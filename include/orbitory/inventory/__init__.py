@@ -7,7 +7,7 @@ which are always bound, never pasted. Foreign errors become our own families her
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Buffer, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any, LiteralString, cast
@@ -97,7 +97,7 @@ class Inventory:
         with own_errors():
             return self._connection.execute(QUERIES[query], values or None).rowcount
 
-    def stream(self, query: str, **values: Any) -> Iterator[Row]:
+    def stream(self, query: str, **values: Any) -> Generator[Row]:
         """Iterate over a result that may not fit memory (server-side cursor)."""
         with own_errors(), self._connection.transaction(), self._connection.cursor(name="orbitory_stream") as cursor:
             cursor.itersize = 5_000
@@ -115,9 +115,35 @@ class Inventory:
                 count += 1
         return count
 
+    def copy_out(self, query: str, types: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Rows of the named ``COPY … TO STDOUT (FORMAT binary)`` statement, one by one; ``types``: of its columns."""
+        with own_errors(), self._connection.cursor() as cursor, cursor.copy(QUERIES[query]) as copy:
+            copy.set_types(types)
+            yield from copy.rows()
+
+    def pipe(self, query: str, target: Inventory, into: str) -> int:
+        """Pour the named ``COPY … TO STDOUT`` into ``target``'s ``COPY … FROM STDIN``, unread; returns the rows."""
+        with own_errors(), self._connection.cursor() as source, target._connection.cursor() as sink:
+            with source.copy(QUERIES[query]) as out, sink.copy(QUERIES[into]) as coming:
+                for block in _larger(out):
+                    coming.write(block)
+            return sink.rowcount
+
     def close(self) -> None:
         """Give the connection back."""
         self._connection.close()
+
+
+def _larger(blocks: Iterable[Buffer]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: a server sends each row as one, and would be sent each as one."""
+    held, size = bytearray(), 64 * 1024
+    for block in blocks:
+        held += block
+        if len(held) >= size:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
 
 
 @contextmanager

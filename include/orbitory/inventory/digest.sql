@@ -1,25 +1,30 @@
 -- Digest: what an inventory holds, without ids, our own clock, run numbers and quarantine folders. Each row becomes one
 -- hash and the hashes are sorted, so neither the order of work nor its repetition shows.
 
--- digest_granules: one hash for each granule; that it expires is content, the moment depends on when it was stored
-SELECT sha256(convert_to(jsonb_build_array(
+-- digest_granules: one hash for each granule; a tombstone beside the same granule that stands again is history
+SELECT DISTINCT sha256(convert_to(jsonb_build_array(
            g.source, g.product, g.key, g.version, g.version_rank, g.created, g.state, g.platform, g.sensor, g.collection,
            lower(g.sensing), upper(g.sensing), lower_inc(g.sensing), upper_inc(g.sensing), g.orbit,
-           encode(ST_AsEWKB(g.footprint, 'NDR'), 'hex'), g.area_km2, g.search, g.classification, g.expires_at IS NOT NULL,
+           encode(ST_AsEWKB(g.footprint, 'NDR'), 'hex'), g.area_km2, g.search, g.classification,
            n.key, n.version, n.created)::text, 'UTF8')) AS hash
 FROM granule g LEFT JOIN granule n ON n.id = g.superseded_by
 WHERE g.state <> 'deleted'  -- an intent that was taken back was never content
-   OR EXISTS (SELECT FROM event e WHERE e.subject = 'granule' AND e.ids @> g.id AND e.to_state = 'archived')
+   OR EXISTS (SELECT FROM event e WHERE e.subject = 'granule' AND e.ids @> g.id
+              AND (e.to_state = 'archived' OR e.from_state IS NULL AND e.to_state = 'deleted'))  -- an export has brought a tombstone
+   AND NOT EXISTS (SELECT FROM granule o WHERE o.key = g.key AND o.version_rank = g.version_rank AND o.created IS NOT DISTINCT FROM g.created
+                   AND o.state <> 'deleted')
 ORDER BY 1;
 
--- digest_assets: one hash for each file that is or was in storage
-SELECT sha256(convert_to(jsonb_build_array(
+-- digest_assets: one hash for each file that is or was in storage, likewise
+SELECT DISTINCT sha256(convert_to(jsonb_build_array(
            path, role, state, kind, size, encode(digest, 'hex'),
            (SELECT jsonb_agg(c ORDER BY c::text COLLATE "C") FROM jsonb_array_elements(checksums) AS c),
            (SELECT jsonb_agg(f ORDER BY f::text COLLATE "C") FROM jsonb_array_elements(findings) AS f))::text, 'UTF8')) AS hash
 FROM asset
 WHERE state <> 'deleted'
-   OR EXISTS (SELECT FROM event e WHERE e.subject = 'asset' AND e.ids @> asset.id AND e.to_state = 'archived')
+   OR EXISTS (SELECT FROM event e WHERE e.subject = 'asset' AND e.ids @> asset.id
+              AND (e.to_state = 'archived' OR e.from_state IS NULL AND e.to_state = 'deleted'))  -- an export has brought a tombstone
+   AND NOT EXISTS (SELECT FROM asset o WHERE o.path = asset.path AND o.digest = asset.digest AND o.state <> 'deleted')
 ORDER BY 1;
 
 -- digest_links: one hash for each granule held by a file, while both stand
@@ -27,6 +32,10 @@ SELECT sha256(convert_to(jsonb_build_array(
            g.source, g.product, g.key, g.version, g.created, a.path, encode(a.digest, 'hex'), a.state, l.preferred)::text, 'UTF8')) AS hash
 FROM granule_asset l JOIN granule g ON g.id = l.granule_id JOIN asset a ON a.id = l.asset_id
 WHERE g.state <> 'deleted' AND a.state <> 'deleted' ORDER BY 1;
+
+-- digest_expiry: one hash for each granule that expires: that it does, for the moment depends on when it was stored
+SELECT sha256(convert_to(jsonb_build_array(g.source, g.product, g.key, g.version, g.created)::text, 'UTF8')) AS hash
+FROM granule g WHERE g.state <> 'deleted' AND g.expires_at IS NOT NULL ORDER BY 1;
 
 -- digest_arrivals: one hash for each arrival that left the waiting room; waiting depends on the hour, detail on the machine
 SELECT sha256(convert_to(jsonb_build_array(

@@ -29,7 +29,7 @@ WITH known AS MATERIALIZED (
            coalesce(m.stereopair, a.stereopair) AS stereopair, coalesce(m.pairname, a.pairname) AS pairname,
            CASE WHEN f.state = 'archived' AND f.asset_state = 'archived' THEN
                      CASE WHEN newest.id <> f.granule_id THEN 'superseded' WHEN chosen.kept THEN chosen.reason END
-                ELSE coalesce(chosen.reason, f.removal, 'removed') END AS reason
+                ELSE coalesce(chosen.reason, CASE f.state WHEN 'withdrawn' THEN 'withdrawn' END, f.removal, 'removed') END AS reason
     FROM footprint_scope w JOIN footprint_fresh f ON f.granule_id = w.id JOIN granule g ON g.id = w.id
     LEFT JOIN footprint_master m ON m.granule_id = w.id
     LEFT JOIN footprint_archive a ON a.granule_id = w.id

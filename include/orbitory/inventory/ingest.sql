@@ -1,5 +1,5 @@
 -- any_asset: one row if the inventory has ever held a file that should still stand in storage
-SELECT id FROM asset WHERE state IN ('stored', 'archived') LIMIT 1;
+SELECT id FROM asset WHERE state IN ('stored', 'archived', 'suspect') LIMIT 1;
 
 -- set_run: write this run's number beside every change of state from now on
 SELECT set_config('orbitory.run', %(run)s::text, false);
@@ -191,9 +191,9 @@ SELECT g.key, g.version_rank, g.created, CASE WHEN g.state = 'deleted' THEN 'del
        s.path, s.digest, s.role
 FROM granule g
 LEFT JOIN granule_asset ga ON ga.granule_id = g.id
-LEFT JOIN asset s ON s.id = ga.asset_id AND s.role <> 'checksum' AND (s.state IN ('stored', 'archived')
+LEFT JOIN asset s ON s.id = ga.asset_id AND s.role <> 'checksum' AND (s.state IN ('stored', 'archived', 'suspect')
                   OR s.state = 'deleted' AND s.removal <> 'withdrawn' AND s.role = 'data' AND g.state = 'deleted')
-WHERE g.key = ANY (%(keys)s) AND (g.state IN ('stored', 'archived') OR g.state = 'deleted' AND s.id IS NOT NULL);
+WHERE g.key = ANY (%(keys)s) AND (g.state IN ('stored', 'archived', 'withdrawn') OR g.state = 'deleted' AND s.id IS NOT NULL);
 
 -- known_paths: files that stand, or will stand, under these names
 SELECT path, digest FROM asset WHERE path = ANY (%(paths)s) AND state <> 'deleted';
@@ -251,7 +251,7 @@ INSERT INTO granule_asset (granule_id, asset_id)
 SELECT DISTINCT g.id, s.id
 FROM decided_granule d JOIN extracted_granule e USING (arrival_id, ordinal)
 JOIN granule g ON g.key = e.key AND g.version_rank = d.version_rank AND g.created IS NOT DISTINCT FROM e.created
-              AND g.state IN ('stored', 'archived')
+              AND g.state IN ('stored', 'archived', 'withdrawn')
 JOIN decided_file f ON f.unit_id = d.arrival_id AND (f.role <> 'data' OR f.arrival_id = e.file_id)
 JOIN asset s ON s.path = f.path AND s.state = 'stored'
 ORDER BY g.id, s.id;
@@ -262,8 +262,8 @@ SELECT DISTINCT g.id, s.id
 FROM decided_join j
 JOIN decided_granule d ON d.arrival_id = j.unit_id JOIN extracted_granule e USING (arrival_id, ordinal)
 JOIN granule g ON g.key = e.key AND g.version_rank = d.version_rank AND g.created IS NOT DISTINCT FROM e.created
-              AND g.state IN ('stored', 'archived')
-JOIN asset s ON s.path = j.path AND s.state IN ('stored', 'archived')
+              AND g.state IN ('stored', 'archived', 'withdrawn')
+JOIN asset s ON s.path = j.path AND s.state IN ('stored', 'archived', 'suspect')
 ORDER BY g.id, s.id
 ON CONFLICT DO NOTHING;
 
@@ -276,7 +276,7 @@ WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
 UPDATE arrival a SET state = 'stored', stage = 'store', reason = d.reason, asset_id = s.id,
     detail = 'the archive holds it as ' || d.keeper
 FROM decided_duplicate d
-JOIN LATERAL (SELECT id FROM asset WHERE path = d.keeper AND (state IN ('stored', 'archived')
+JOIN LATERAL (SELECT id FROM asset WHERE path = d.keeper AND (state IN ('stored', 'archived', 'suspect')
                   OR state = 'deleted' AND removal <> 'withdrawn' AND d.reason = 'skipped')
               ORDER BY state = 'deleted', id DESC LIMIT 1) s ON true
 WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
@@ -312,36 +312,50 @@ UPDATE granule g SET state = 'deleted', superseded_by = NULL
 WHERE g.state = 'stored'
   AND g.id IN (SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s))
   AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
-                  WHERE l.granule_id = g.id AND s.role IN ('data', 'manifest', 'document') AND s.state IN ('stored', 'archived'));
+                  WHERE l.granule_id = g.id AND s.role IN ('data', 'manifest', 'document') AND s.state IN ('stored', 'archived', 'suspect'));
 
 -- keys_of_assets: keys of the granules that these files hold
 SELECT DISTINCT g.key FROM granule_asset l JOIN granule g ON g.id = l.granule_id WHERE l.asset_id = ANY (%(assets)s);
 
--- replaced_assets: archived files of these keys, or of the source, that newer archived versions replace and no PGE holds
-SELECT DISTINCT s.id, s.path FROM asset s
-JOIN granule_asset l ON l.asset_id = s.id JOIN granule g ON g.id = l.granule_id
-WHERE (g.key = ANY (%(keys)s) OR (%(keys)s::text[] IS NULL AND g.source = %(source)s AND g.superseded_by IS NOT NULL))
-  AND s.state IN ('archived', 'deleting') AND NOT s.in_place
-  AND NOT EXISTS (SELECT FROM granule_asset o JOIN granule h ON h.id = o.granule_id LEFT JOIN granule n ON n.id = h.superseded_by
-                  WHERE o.asset_id = s.id AND (n.id IS NULL OR n.state <> 'archived'))
-  AND NOT EXISTS (SELECT FROM pge_input p JOIN pge_instance i ON i.id = p.instance_id
-                  WHERE p.asset_id = s.id AND i.state IN ('ready', 'running', 'delivered'))
-ORDER BY s.path;
+-- replaced_lock: the granules of these files and the newer versions that replace them, locked: who holds, withdraws or
+-- doubts one of them meanwhile is seen
+SELECT id FROM granule WHERE id = ANY (ARRAY(
+    SELECT unnest(ARRAY[g.id, g.superseded_by]) FROM granule_asset l JOIN granule g ON g.id = l.granule_id
+    WHERE l.asset_id = ANY (%(assets)s::bigint[])))
+ORDER BY id FOR NO KEY UPDATE;
 
--- deleting_assets: files that a crash left half-way out of storage; those of a set that is removed or brought back are its own
+-- replaced_assets: the next archived files of these keys, or of the source, all of whose granules newer versions replace that are
+-- here and whole; with these granules. assets: of these files alone
+SELECT s.id, s.path, array_agg(DISTINCT o.granule_id) AS granules FROM asset s JOIN granule_asset o ON o.asset_id = s.id
+WHERE s.id IN (SELECT l.asset_id FROM granule g JOIN granule_asset l ON l.granule_id = g.id
+               WHERE (g.key = ANY (%(keys)s) OR (%(keys)s::text[] IS NULL AND g.source = %(source)s)) AND g.superseded_by IS NOT NULL)
+  AND s.id > %(after)s AND (%(assets)s::bigint[] IS NULL OR s.id = ANY (%(assets)s::bigint[]))
+  AND s.state IN ('archived', 'suspect') AND NOT s.in_place
+  AND NOT EXISTS (SELECT FROM granule_asset a JOIN granule h ON h.id = a.granule_id
+                  LEFT JOIN granule n ON n.id = h.superseded_by AND n.state = 'archived'
+                  WHERE a.asset_id = s.id AND (
+                      NOT EXISTS (SELECT FROM granule_asset m JOIN asset f ON f.id = m.asset_id
+                                  WHERE m.granule_id = n.id AND f.role IN ('data', 'manifest', 'document') AND f.state = 'archived')
+                      OR EXISTS (SELECT FROM granule_asset m JOIN asset f ON f.id = m.asset_id
+                                 WHERE m.granule_id = n.id AND f.state = 'suspect')))
+GROUP BY s.id ORDER BY s.id LIMIT %(limit)s;
+
+-- deleting_assets: files that a crash left half-way out of storage; those of a set that is removed or brought back are its own,
+-- and those of a batch that is on its way, or is taken back, are its export's
 SELECT id, path FROM asset WHERE state = 'deleting'
   AND NOT EXISTS (SELECT FROM removal_item i WHERE i.asset_id = asset.id AND i.state IN ('marked', 'trashed'))
+  AND NOT EXISTS (SELECT FROM export_batch b WHERE b.state IN ('placing', 'taking') AND asset.id <@ b.assets)
 ORDER BY path;
 
 -- mark_deleting: these files are about to leave storage
-UPDATE asset SET state = 'deleting' WHERE id = ANY (%(assets)s) AND state = 'archived';
+UPDATE asset SET state = 'deleting' WHERE id = ANY (%(assets)s) AND state IN ('archived', 'suspect');
 
 -- granules_deleting: granules that lose their last data file
 UPDATE granule g SET state = 'deleting'
-WHERE g.state = 'archived'
+WHERE g.state IN ('archived', 'withdrawn')
   AND g.id IN (SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s))
   AND NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
-                  WHERE l.granule_id = g.id AND s.role IN ('data', 'manifest', 'document') AND s.state IN ('stored', 'archived'));
+                  WHERE l.granule_id = g.id AND s.role IN ('data', 'manifest', 'document') AND s.state IN ('stored', 'archived', 'suspect'));
 
 -- mark_deleted: these files have left storage; the rows stay as tombstones
 UPDATE asset SET state = 'deleted', removal = %(removal)s WHERE id = ANY (%(assets)s) AND state = 'deleting';

@@ -8,7 +8,7 @@ LEFT JOIN LATERAL (
     SELECT e.at FROM event e WHERE e.subject = 'arrival' AND e.ids @> a.id AND e.to_state = a.state
     ORDER BY e.id DESC LIMIT 1
 ) judged ON true
-WHERE a.state IN ('rejected', 'conflict') AND a.quarantine_path IS NOT NULL
+WHERE a.state IN ('rejected', 'conflict') AND a.quarantine_path IS NOT NULL AND a.expired_at IS NULL
   AND (%(source)s::text IS NULL OR a.source = %(source)s::text)
   AND (%(reason)s::text IS NULL OR a.reason = %(reason)s::text)
   AND (%(units)s::bigint[] IS NULL OR coalesce(a.unit_id, a.id) = ANY (%(units)s::bigint[]))
@@ -20,7 +20,7 @@ SELECT id, coalesce(unit_id, id) AS unit FROM arrival WHERE id = ANY (%(ids)s);
 -- quarantine_page: the next units in quarantine above an id, one row a file, sidecars before their data file
 WITH page AS (
     SELECT DISTINCT coalesce(unit_id, id) AS unit FROM arrival
-    WHERE state IN ('rejected', 'conflict') AND quarantine_path IS NOT NULL AND NOT landed
+    WHERE state IN ('rejected', 'conflict') AND quarantine_path IS NOT NULL AND NOT landed AND expired_at IS NULL
       AND coalesce(unit_id, id) > %(after)s
       AND (%(source)s::text IS NULL OR source = %(source)s::text)
       AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)
@@ -29,7 +29,7 @@ WITH page AS (
 )
 SELECT a.id, p.unit, a.source, a.path AS raw_path, a.name, a.role, a.quarantine_path, a.size, a.mtime_ns, a.detail
 FROM page p JOIN arrival a ON a.id = p.unit OR a.unit_id = p.unit
-WHERE a.quarantine_path IS NOT NULL AND NOT a.landed
+WHERE a.quarantine_path IS NOT NULL AND NOT a.landed AND a.expired_at IS NULL
 ORDER BY p.unit, a.unit_id IS NULL, a.id;
 
 -- quarantine_lock: true when no other session re-drives now; held until this session ends
@@ -54,3 +54,9 @@ WHERE id = ANY (%(ids)s) AND quarantine_path IS NOT NULL AND detail LIKE 're-dri
 -- quarantine_interrupted: files whose way back was cut short by a crash
 SELECT id, source, path AS raw_path, name, quarantine_path FROM arrival
 WHERE state IN ('rejected', 'conflict') AND quarantine_path IS NOT NULL AND detail LIKE 're-driving: %%' ORDER BY id;
+
+-- quarantine_expected: the oldest files that should stand there
+(SELECT quarantine_path AS path FROM arrival
+ WHERE state IN ('rejected', 'conflict') AND quarantine_path IS NOT NULL AND NOT landed ORDER BY id LIMIT %(limit)s)
+UNION ALL
+(SELECT moved_to FROM scan_finding WHERE moved_to IS NOT NULL AND closed_at IS NOT NULL ORDER BY id LIMIT %(limit)s);

@@ -107,11 +107,14 @@ FROM arrival WHERE state = 'waiting' AND landed GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- status_quarantine: files in quarantine by source and reason
 SELECT source, coalesce(reason, 'unknown') AS reason, count(*) AS files FROM arrival
-WHERE state IN ('rejected', 'conflict') AND quarantine_path IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2;
+WHERE state IN ('rejected', 'conflict') AND quarantine_path IS NOT NULL AND expired_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- status_suspect: files that the audit found missing or damaged
+SELECT count(*) AS files, min(path) AS first FROM asset WHERE state = 'suspect';
 
 -- status_runs: the last run of each source
 SELECT DISTINCT ON (source) source, id AS run, actor, started_at, finished_at, verdict, counts
-FROM ingest_run ORDER BY source, id DESC;
+FROM ingest_run WHERE actor NOT LIKE 'export/%%' ORDER BY source, id DESC;
 
 -- status_migrations: the schema as it stands
 SELECT name FROM schema_migration ORDER BY name;

@@ -6,6 +6,7 @@ FROM arrival a LEFT JOIN asset s ON s.id = a.asset_id
 WHERE a.source = %(source)s AND a.role = 'manifest' AND a.first_seen > now() - interval '30 days'
   AND lower(a.name) LIKE '%%.pdr' AND a.state IN ('archived', 'rejected', 'duplicate', 'conflict')
   AND NOT EXISTS (SELECT FROM receipt r WHERE r.arrival_id = a.id)
+  AND NOT EXISTS (SELECT FROM ingest_run r WHERE r.id = a.run_id AND r.actor LIKE 'export/%%')  -- answered where it was delivered
 ORDER BY a.id;
 
 -- receipt_fates: the last arrival under each of these names, with the moment it met its fate

@@ -17,10 +17,10 @@ SELECT n.name, f.granule_id, f.role FROM removal_name n CROSS JOIN LATERAL (
     SELECT g.id AS granule_id, 'data' AS role FROM granule g WHERE g.key = n.name AND g.state = 'archived'
     UNION ALL
     SELECT l.granule_id, s.role FROM asset s JOIN granule_asset l ON l.asset_id = s.id
-    WHERE s.path = n.path AND s.state = 'archived'
+    WHERE s.path = n.path AND s.state IN ('archived', 'suspect')
     UNION ALL
     SELECT l.granule_id, s.role FROM arrival a JOIN asset s ON s.id = a.asset_id JOIN granule_asset l ON l.asset_id = s.id
-    WHERE a.name = n.name AND a.state = 'archived' AND s.state = 'archived' OFFSET 0) f;
+    WHERE a.name = n.name AND a.state = 'archived' AND s.state IN ('archived', 'suspect') OFFSET 0) f;
 
 -- removal_analyze_named: so that what follows is planned for as many as there are
 ANALYZE removal_name, removal_named;
@@ -42,6 +42,8 @@ SELECT * FROM (
         WHEN NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
                          WHERE l.granule_id = k.granule_id AND s.role = 'data' AND s.state = 'archived')
             THEN 'its keeper has no file'
+        WHEN EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
+                     WHERE l.granule_id = k.granule_id AND s.state = 'suspect') THEN 'a file of its keeper is suspect'
         WHEN EXISTS (SELECT FROM granule_asset l JOIN validation v ON v.asset_id = l.asset_id
                      WHERE l.granule_id = k.granule_id AND v.verdict = 'bad') THEN 'the raster of its keeper is bad'
         WHEN (f.sensor, f.catalog_id, f.prod_code) IS DISTINCT FROM (k.sensor, k.catalog_id, k.prod_code)
@@ -120,6 +122,38 @@ WHERE g.state = 'archived' AND (%(sensors)s::text[] IS NULL OR g.sensor = ANY (%
 -- removal_choose_again: of granules that were listed, those that are still held
 INSERT INTO removal_chosen SELECT id, NULL, 'listed' FROM granule WHERE id = ANY (%(among)s::bigint[]) AND state = 'archived';
 
+-- removal_choose_expired: granules whose time is over and that nobody holds, those first that expired first, after a place in that
+-- order and without some that were looked at before; as_of: what will have expired by then
+INSERT INTO removal_chosen
+SELECT id, NULL::bigint, CASE WHEN state = 'withdrawn' THEN 'withdrawn'
+                              WHEN EXISTS (SELECT FROM expiry_change c WHERE c.granule_id = due.id) THEN 'expiry was changed'
+                              ELSE 'expired' END
+FROM (SELECT id, state FROM granule
+      WHERE state IN ('archived', 'withdrawn') AND product = ANY (%(products)s::text[])
+        AND expires_at <= least(%(until)s::timestamptz, coalesce(%(as_of)s::timestamptz, now()))
+        AND (expires_at, id) > (coalesce(%(after)s::timestamptz, '-infinity'), %(after_id)s)
+        AND id <> ALL (%(without)s::bigint[])
+        AND (SELECT h.id FROM hold h  -- asked one by one, in the order of the index
+             WHERE h.granule_id = granule.id AND h.released IS NULL AND (h.until IS NULL OR h.until > now()) LIMIT 1) IS NULL
+      ORDER BY expires_at, id LIMIT %(limit)s) due;
+
+-- removal_choose_expired_beside: and those that share a file with them, whose time is over, too; repeated until there is none
+INSERT INTO removal_chosen
+SELECT DISTINCT g.id, NULL::bigint, CASE WHEN g.state = 'withdrawn' THEN 'withdrawn'
+                                         WHEN EXISTS (SELECT FROM expiry_change e WHERE e.granule_id = g.id) THEN 'expiry was changed'
+                                         ELSE 'expired' END
+FROM removal_chosen c JOIN granule_asset l ON l.granule_id = c.granule_id
+JOIN asset s ON s.id = l.asset_id AND s.state IN ('archived', 'suspect') AND s.role IN ('data', 'manifest', 'document')
+JOIN granule_asset o ON o.asset_id = s.id AND o.granule_id <> c.granule_id JOIN granule g ON g.id = o.granule_id
+WHERE g.expires_at <= least(%(until)s::timestamptz, coalesce(%(as_of)s::timestamptz, now())) AND g.state IN ('archived', 'withdrawn')
+  AND g.product = ANY (%(products)s::text[])
+ON CONFLICT DO NOTHING;
+
+-- removal_choose_expired_again: of granules that had expired, those whose time is still over
+INSERT INTO removal_chosen
+SELECT id, NULL, 'expired' FROM granule
+WHERE id = ANY (%(among)s::bigint[]) AND expires_at <= least(%(until)s::timestamptz, now()) AND state IN ('archived', 'withdrawn');
+
 -- removal_pairs: each duplicate, followed by its keeper, by what they are judged by now
 SELECT x.*, g.key || CASE WHEN g.version_rank > 0 THEN ' ' || g.version ELSE '' END AS key
 FROM removal_chosen c CROSS JOIN LATERAL (
@@ -141,7 +175,7 @@ ANALYZE removal_planned;
 INSERT INTO removal_held SELECT * FROM unnest(%(granules)s::bigint[], %(whys)s::text[]) ON CONFLICT DO NOTHING;
 
 -- removal_blocked: granules that cannot leave now: a file is just being delivered that leans on theirs, a PGE is about to read
--- them, or another one is about to leave because of them
+-- them, another one is about to leave because of them, or somebody holds them
 SELECT l.granule_id, min(concat(a.name, ' is just being delivered and leans on ', s.path)) AS why
 FROM granule_asset l JOIN asset s ON s.id = l.asset_id
 JOIN arrival a ON a.asset_id = l.asset_id AND (a.state = 'stored' OR a.landed AND a.state IN ('archived', 'duplicate'))
@@ -150,6 +184,10 @@ UNION ALL
 SELECT n.granule_id, min(concat('PGE instance ', i.id, ' (', i.pge, ', ', i.state, ') is made from it')) AS why
 FROM pge_input n JOIN pge_instance i ON i.id = n.instance_id AND i.state IN ('ready', 'running', 'delivered')
 WHERE n.granule_id = ANY (%(granules)s::bigint[]) GROUP BY n.granule_id
+UNION ALL
+SELECT granule_id, min(concat('held by ', owner, ' (', kind, ')', coalesce(' until ' || to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', ''),
+                              ': ', reason)) AS why
+FROM hold WHERE granule_id = ANY (%(granules)s::bigint[]) AND released IS NULL AND (until IS NULL OR until > now()) GROUP BY granule_id
 UNION ALL
 SELECT i.keeper_id, min(concat('it stays in the place of ', g.key, ', whose removal is not finished: set ', encode(r.hash, 'hex'))) AS why
 FROM removal_item i JOIN removal_set r ON r.id = i.set_id AND r.state = 'approved' JOIN granule g ON g.id = i.granule_id
@@ -176,26 +214,49 @@ ORDER BY c.granule_id, s.path, g.key COLLATE "C";
 INSERT INTO removal_held
 SELECT c.granule_id, 'no archived file is held for it: run `orbitory audit`' FROM removal_chosen c
 WHERE NOT EXISTS (SELECT FROM granule_asset l JOIN asset s ON s.id = l.asset_id
-                  WHERE l.granule_id = c.granule_id AND s.state = 'archived' AND s.role IN ('data', 'manifest', 'document'));
+                  WHERE l.granule_id = c.granule_id AND s.state IN ('archived', 'suspect') AND s.role IN ('data', 'manifest', 'document'))
+ON CONFLICT DO NOTHING;
+
+-- removal_hold_suspect: granules with a file that the audit doubts: only a person may give those up
+INSERT INTO removal_held
+SELECT c.granule_id, concat('its file ', min(s.path), ' is suspect: repair it, or remove it by `orbitory delete`')
+FROM removal_chosen c JOIN granule_asset l ON l.granule_id = c.granule_id JOIN asset s ON s.id = l.asset_id AND s.state = 'suspect'
+GROUP BY c.granule_id ON CONFLICT DO NOTHING;
 
 -- removal_create_planned: the set: chosen granules with those of their files that no other granule needs, for this transaction.
 -- Numbers of rows belong to it: what was delivered again is another set.
 CREATE TEMP TABLE removal_planned ON COMMIT DROP AS
-SELECT c.granule_id, s.id AS asset_id, s.path, s.in_place, s.size AS bytes, c.keeper_id, c.reason,
-       jsonb_build_array(c.granule_id, s.id, c.keeper_id, g.key, g.version_rank, g.created, s.path, encode(s.digest, 'hex'), s.size, k.key, k.version_rank, c.reason)::text AS line
-FROM removal_chosen c JOIN granule g ON g.id = c.granule_id
-JOIN granule_asset l ON l.granule_id = c.granule_id JOIN asset s ON s.id = l.asset_id AND s.state = 'archived'
-LEFT JOIN granule k ON k.id = c.keeper_id
+SELECT c.granule_id, s.id AS asset_id, s.path, s.in_place, s.size AS bytes, c.keeper_id, c.reason
+FROM removal_chosen c
+JOIN granule_asset l ON l.granule_id = c.granule_id JOIN asset s ON s.id = l.asset_id AND s.state IN ('archived', 'suspect')
 WHERE NOT EXISTS (SELECT FROM granule_asset o JOIN granule h ON h.id = o.granule_id AND h.state <> 'deleted'
                   LEFT JOIN removal_chosen x ON x.granule_id = o.granule_id
                   WHERE o.asset_id = s.id AND x.granule_id IS NULL);
 
 -- removal_lines: the set in an order of its own, for its hash
-SELECT line FROM removal_planned ORDER BY line COLLATE "C";
+SELECT jsonb_build_array(p.granule_id, p.asset_id, p.keeper_id, g.key, g.version_rank, g.created, p.path, encode(s.digest, 'hex'), p.bytes,
+                         k.key, k.version_rank, p.reason)::text COLLATE "C" AS line
+FROM removal_planned p JOIN granule g ON g.id = p.granule_id JOIN asset s ON s.id = p.asset_id LEFT JOIN granule k ON k.id = p.keeper_id
+ORDER BY line;
 
 -- removal_shares: how much of each sensor that is
 SELECT g.sensor, count(*) AS items, (SELECT count(*) FROM granule t WHERE t.sensor = g.sensor AND t.state = 'archived') AS held
 FROM removal_chosen c JOIN granule g ON g.id = c.granule_id GROUP BY g.sensor ORDER BY g.sensor COLLATE "C";
+
+
+
+-- removal_known_products: all products that are or were held
+WITH RECURSIVE known AS (
+    (SELECT product FROM granule ORDER BY product LIMIT 1)
+    UNION ALL
+    SELECT (SELECT g.product FROM granule g WHERE g.product > k.product ORDER BY g.product LIMIT 1) FROM known k WHERE k.product IS NOT NULL
+)
+SELECT product FROM known WHERE product IS NOT NULL;
+
+-- removal_held_of_products: how many granules of these products (none: of all) are held, counted up to a number
+SELECT count(*)::int AS held FROM (
+    SELECT FROM granule WHERE (%(products)s::text[] IS NULL OR product = ANY (%(products)s::text[])) AND state IN ('archived', 'withdrawn')
+    LIMIT %(most)s) h;
 
 -- removal_totals: files and bytes of the set; those that stand in place are not touched
 SELECT count(DISTINCT asset_id) AS files, count(DISTINCT asset_id) FILTER (WHERE in_place) AS in_place,
@@ -204,20 +265,20 @@ FROM removal_planned;
 
 -- removal_items: the granules of the set with their keepers
 SELECT p.granule_id, g.key || CASE WHEN g.version_rank > 0 THEN ' ' || g.version ELSE '' END AS loser, g.sensor, p.reason, p.files,
-       p.bytes, k.key || CASE WHEN k.version_rank > 0 THEN ' ' || k.version ELSE '' END AS keeper
+       p.bytes, k.key || CASE WHEN k.version_rank > 0 THEN ' ' || k.version ELSE '' END AS keeper, g.product, g.expires_at
 FROM (SELECT granule_id, keeper_id, reason, count(*) AS files, sum(bytes)::bigint AS bytes FROM removal_planned GROUP BY 1, 2, 3) p
 JOIN granule g ON g.id = p.granule_id LEFT JOIN granule k ON k.id = p.keeper_id
 ORDER BY g.key COLLATE "C", g.version_rank, g.id;
 
 -- removal_held_back: what was asked for and stays
-SELECT g.key || CASE WHEN g.version_rank > 0 THEN ' ' || g.version ELSE '' END AS key, h.why
+SELECT h.granule_id, g.key || CASE WHEN g.version_rank > 0 THEN ' ' || g.version ELSE '' END AS key, h.why, g.product, g.expires_at
 FROM removal_held h JOIN granule g ON g.id = h.granule_id ORDER BY g.key COLLATE "C", g.version_rank, g.id;
 
 -- removal_keep_set: keep a plan under its hash; a set of which nothing is gone, and that nobody works on, is planned anew
 INSERT INTO removal_set (hash, kind, actor, counts) VALUES (%(hash)s, %(kind)s, %(actor)s, %(counts)s::jsonb)
 ON CONFLICT (hash) DO UPDATE SET state = 'planned', made_at = now(), actor = excluded.actor, counts = excluded.counts, reason = ''
 WHERE removal_set.state <> 'approved'
-  AND NOT EXISTS (SELECT FROM removal_item i WHERE i.set_id = removal_set.id AND i.state IN ('marked', 'trashed'))
+  AND NOT EXISTS (SELECT FROM removal_item i WHERE i.set_id = removal_set.id AND i.state IN ('marked', 'trashed', 'emptied'))
 RETURNING id;
 
 -- removal_forget_items: of a plan that is kept anew
@@ -227,8 +288,9 @@ DELETE FROM removal_item WHERE set_id = %(id)s;
 INSERT INTO removal_item (set_id, granule_id, asset_id, path, bytes, keeper_id, reason)
 SELECT %(id)s, granule_id, asset_id, path, bytes, keeper_id, reason FROM removal_planned;
 
--- removal_forget_old_plans: plans that nobody took up for long
-DELETE FROM removal_set WHERE state = 'planned' AND made_at < now() - interval '30 days';
+-- removal_forget_old_plans: plans that nobody took up for long; of what has expired none is shown longer than its question waits
+DELETE FROM removal_set WHERE state = 'planned'
+  AND made_at < now() - CASE kind WHEN 'expired' THEN interval '8 days' ELSE interval '30 days' END;
 
 -- removal_drop_plan: make room for the next plan of the same transaction
 DROP TABLE IF EXISTS removal_chosen, removal_held, removal_name, removal_named, removal_planned;

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from orbitory.errors import ConfigurationError
 from orbitory.inventory import Row
-from orbitory.pge import alert, delivery, staging
+from orbitory.pge import alert, delivery
 from orbitory.pge.claims import MOST_LOST, Result, finish_delivery, give_up, result_of, was_delivered
 from orbitory.site import Site
 
-#: How long the work folder of a try that delivered nothing is kept for a person to look at.
-KEEP_SECONDS = 7 * 86_400.0
 #: Deliveries younger than this may be in the making.
 _YOUNG_SECONDS = 3600.0
 #: What was delivered so long ago stands in the landing zone, or somebody took it away.
@@ -21,7 +17,7 @@ _GRACE = "10 minutes"
 def recover(site: Site) -> list[Result]:
     """Take instances from workers that were lost: they are run once more, and then given up.
 
-    Also removes work folders and deliveries in the making that nobody wants any more. May be repeated.
+    Also removes deliveries in the making that nobody wants any more. May be repeated.
     """
     results = []
     with site.inventory.transaction():
@@ -35,9 +31,9 @@ def recover(site: Site) -> list[Result]:
             else:
                 site.inventory.run("pge_lost", instance=row["id"])
                 results.append(result_of(row, "ready"))
-        used = [each["folder"] for each in site.inventory.all("pge_folders_in_use")]
-    staging.tidy(site.settings.work, used, age_seconds=KEEP_SECONDS, now=time.time())
-    delivery.clear_staging(delivery.home(site), age_seconds=_YOUNG_SECONDS, now=time.time())
+        clock = site.inventory.one("retention_clock")
+    assert clock is not None
+    delivery.clear_staging(delivery.home(site), age_seconds=_YOUNG_SECONDS, now=clock["now"].timestamp())
     return results
 
 

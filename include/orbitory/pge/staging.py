@@ -251,17 +251,5 @@ def job_of(work: Work, pge: Pge) -> Job:
 
 
 def discard(work: Path, folder: str) -> None:
-    """Remove a work folder, as far as that goes; what is left is removed by ``tidy``."""
+    """Remove a work folder, as far as that goes; what is left is removed by retention."""
     shutil.rmtree(work / ZONE / Path(folder).name, ignore_errors=True)
-
-
-def tidy(work: Path, used: Iterable[str], *, age_seconds: float, now: float) -> int:
-    """Remove the folders of tries that are older than ``age_seconds`` and that nobody works in."""
-    zone, keep, removed = work / ZONE, set(used), 0
-    if not zone.is_dir():
-        return 0
-    for folder in zone.iterdir():
-        if folder.name not in keep and folder.lstat().st_mtime < now - age_seconds:
-            shutil.rmtree(folder, ignore_errors=True)
-            removed += 1
-    return removed

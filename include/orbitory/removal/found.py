@@ -8,28 +8,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from orbitory.inventory import Row
 from orbitory.mfp import Parameters
 from orbitory.mfp.choice import LEAST_SHOWN, Candidate, quality
 from orbitory.mfp.decide import candidate, told
 from orbitory.removal.guard import blocked_by
+from orbitory.removal.overdue import Overdue
 from orbitory.removal.rules import parse
 from orbitory.removal.selection import Selection, stored_path
 from orbitory.site import Site
 
 
-def find(site: Site, selection: Selection, among: Sequence[int] | None = None) -> tuple[Row, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Where a run through all that has expired has come to: each granule is looked at once, also in a dry run."""
+
+    #: The last one's expiry and number; none: at the beginning.
+    after: datetime | None = None
+    after_id: int = 0
+    #: Later ones that were looked at with it, because they share its file; or that others will remove.
+    without: tuple[int, ...] = ()
+    #: How much had expired when the run began, by which every page is judged; none: it is counted anew.
+    overdue: Overdue | None = None
+
+
+def find(
+    site: Site,
+    selection: Selection,
+    *,
+    among: Sequence[int] | None = None,
+    as_of: datetime | None = None,
+    page: Page | None = None,
+) -> tuple[Row, ...]:
     """Find granules and files, ``among``: of these granules alone; call it in a transaction.
 
-    Returns the names of a list by which nothing is removed.
+    ``as_of``: what would have expired by then. Returns the names of a list by which nothing is removed.
     """
     inventory = site.inventory
     inventory.run("removal_drop_plan")
     inventory.run("removal_create_chosen")
     inventory.run("removal_create_held")
-    unknown = _choose(site, selection, None if among is None else list(among))
-    _hold(site)
+    if selection.kind == "expired":
+        if among is not None:
+            inventory.run("removal_choose_expired_again", among=list(among), until=selection.until)
+        else:
+            _choose_expired(site, selection, as_of, page or Page())
+        unknown: tuple[Row, ...] = ()
+    else:
+        unknown = _choose(site, selection, None if among is None else list(among))
+    _hold(site, selection.kind)
     inventory.run("removal_create_planned")
     inventory.run("removal_analyze_planned")
     return unknown
@@ -57,13 +87,25 @@ def _choose(site: Site, selection: Selection, among: list[int] | None) -> tuple[
     return ()
 
 
-def _hold(site: Site) -> None:
+def _choose_expired(site: Site, selection: Selection, as_of: datetime | None, page: Page) -> None:
+    inventory = site.inventory
+    products = selection.products or [row["product"] for row in inventory.all("removal_known_products")]
+    due = {"products": list(products), "until": selection.until, "as_of": as_of}
+    place = {"after": page.after, "after_id": page.after_id, "without": list(page.without)}
+    inventory.run("removal_choose_expired", limit=selection.limit, **due, **place)
+    while inventory.run("removal_choose_expired_beside", **due):
+        pass
+
+
+def _hold(site: Site, kind: str) -> None:
     """Take out of what is chosen what must stay, and then what shares a file with it."""
     inventory = site.inventory
     inventory.run("removal_drop_held")
     inventory.run("removal_analyze_chosen")
     _hold_back(site, blocked_by(site, [row["granule_id"] for row in inventory.all("removal_chosen")]))
     inventory.run("removal_hold_fileless")
+    if kind == "expired":
+        inventory.run("removal_hold_suspect")
     inventory.run("removal_drop_held")
     while inventory.run("removal_hold_shared"):
         inventory.run("removal_drop_held")

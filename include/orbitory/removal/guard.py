@@ -11,7 +11,7 @@ from orbitory.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How much of one sensor a set is, counted in granules."""
+    """How much of one sensor (of what has expired: of one product type) a set is, counted in granules."""
 
     sensor: str
     items: int
@@ -40,6 +40,8 @@ class Limits:
     items: int = 1_000
     #: In a small archive one granule is more than a hundredth: so few need no approval, unless they are most of it.
     few: int = 10
+    #: What goes by itself and daily needs approval only when it is more than both.
+    both: bool = False
 
     def exceeded(self, share: Share) -> bool:
         """Whether this much of a sensor needs approval.
@@ -47,7 +49,13 @@ class Limits:
         >>> counts = (1, 2), (2, 2), (11, 900), (1001, 10**6)
         >>> [Limits().exceeded(Share(sensor="WV02", items=n, held=held)) for n, held in counts]
         [False, True, True, True]
+        >>> [Limits(both=True).exceeded(Share(sensor="x", items=n, held=held)) for n, held in counts]
+        [False, False, False, False]
+        >>> [Limits(share=0.01, items=0, both=True).exceeded(Share(sensor="x", items=1, held=n)) for n in (10, 99, 100)]
+        [True, True, False]
         """
+        if self.both:
+            return share.items > max(self.share * share.held, self.items)
         if share.items > self.items:
             return True
         return share.items > self.share * share.held and (share.items > self.few or 2 * share.items > share.held)

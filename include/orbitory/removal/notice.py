@@ -34,7 +34,7 @@ def _asked(set_hash: str, counts: Mapping[str, Any]) -> Iterator[str]:
     much = f"{counts['granules']:,} granules, {counts['files']:,} files, {counts['bytes']:,} bytes"
     yield f"**{much}** would leave the archive. Their files go into the trash, their rows stay as tombstones, and"
     yield "`orbitory delete --undo` with the hash below brings all of it back."
-    yield from ("", f"Why you are asked: {_plain(counts['why'])}.", "", "By sensor:", "")
+    yield from ("", f"Why you are asked: {_plain(counts['why'])}.", "", f"By {counts.get('by', 'sensor')}:", "")
     yield from (f"- {_plain(share)}" for share in counts["shares"])
     shown: Sequence[Row] = counts["samples"]
     yield from ("", f"The first {len(shown)}:" if len(shown) < counts["granules"] else "All of them:", "")
@@ -60,7 +60,7 @@ def ask(site: Site, plan: Plan, *, link: str) -> None:
         f"Approve or reject it here: {link}",
     ]
     subject = f"[Orbitory] approval needed: {len(plan.items):,} granules are to be removed"
-    _send(site, "removal_approval", subject, lines, list_files("orbitory-removal", plan.items, columns=_COLUMNS))
+    send(site, "removal_approval", subject, lines, list_files("orbitory-removal", plan.items, columns=_COLUMNS))
 
 
 def tell(site: Site, verdict: str, left: Iterable[tuple[str, str]], *, link: str) -> None:
@@ -70,7 +70,7 @@ def tell(site: Site, verdict: str, left: Iterable[tuple[str, str]], *, link: str
     lines += [f"  {readable(row['key'])}: {readable(row['why'])}" for row in rows[:20]]
     lines += ["", f"Run and log: {link}"]
     listing = list_files("orbitory-removal-left", rows, columns=("key", "why"))
-    _send(site, "removal_failed", "[Orbitory] a removal did not end well", lines, listing)
+    send(site, "removal_failed", "[Orbitory] a removal did not end well", lines, listing)
 
 
 def _counts(plan: Plan) -> dict[str, Any]:
@@ -80,8 +80,10 @@ def _counts(plan: Plan) -> dict[str, Any]:
         "bytes": plan.bytes,
         "why": plan.too_much(),
         "shares": [str(share) for share in plan.shares],
+        "by": "product type" if plan.limits.both else "sensor",
     }
 
 
-def _send(site: Site, kind: str, subject: str, lines: Sequence[str], listing: Listing | None) -> None:
+def send(site: Site, kind: str, subject: str, lines: Sequence[str], listing: Listing | None = None) -> None:
+    """Put a message to all who are told of failures into the outbox; one of each kind for the actor of ``site``."""
     tell_all(site, kind, "removal", plain(subject, "\n".join(lines) + "\n", listing))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import filecmp
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,15 @@ from typing import Any
 
 from orbitory.errors import IntegrityError, Transient
 from orbitory.site import Site
-from orbitory.zones import move
+from orbitory.zones import move, own_errors, sync_folder
+
+#: Stands in the trash; without it a trash that should hold something is taken for unmounted.
+TRASH_SENTINEL = ".orbitory-trash"
 
 #: So many granules are marked, moved and buried (or brought back) together.
 AT_ONCE = 200
+#: Likewise of what has expired, which is read less: no keeper of it has to be proved.
+MANY_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,12 @@ class Outcome:
     bytes: int
     #: ``(key, why)`` of what stayed as it was.
     left: tuple[tuple[str, str], ...] = field(default=())
+    #: The same by number of the granule.
+    stayed: Mapping[int, str] = field(default_factory=dict)
+    #: Of ``left`` what a file of which could not be moved: something is wrong there.
+    failed: tuple[tuple[str, str], ...] = field(default=())
+    #: Granules that left in this very call, and their bytes.
+    now: tuple[int, int] = field(default=(0, 0), compare=False)
     #: Whether it was to come back.
     back: bool = False
 
@@ -53,17 +65,45 @@ class Outcome:
         return f"{text}; {len(self.left):,} stay as they were" if self.left else text
 
 
+class Busy(Transient):
+    """Somebody else is at work there."""
+
+
 @contextmanager
-def one_at_a_time(site: Site) -> Iterator[None]:
-    """No two removals at once: each could take what the other leans on. Raises Transient."""
-    row = site.inventory.one("removal_try_lock")
-    if row is None or not row["taken"]:
-        raise Transient("another removal is at work: wait for its end and try again")
+def one_at_a_time(site: Site, *, patience_seconds: float = 0.0) -> Iterator[None]:
+    """No two removals at once: each could take what the other leans on. Raises Busy after ``patience_seconds``.
+
+    Who has it may ask for it again.
+    """
+    until = time.monotonic() + patience_seconds
+    while (row := site.inventory.one("removal_try_lock")) is None or not row["taken"]:
+        if time.monotonic() >= until:
+            raise Busy("another removal is at work: wait for its end and try again")
+        time.sleep(0.5)
     try:
         yield
     finally:
         with suppress(Transient):  # a broken session has let go of it
             site.inventory.one("removal_unlock")
+
+
+def require_trash(site: Site) -> None:
+    """Raise IntegrityError when rows say that the trash holds something and it looks unmounted; a fresh one is made."""
+    trash = site.settings.trash
+    sentinel = trash / TRASH_SENTINEL
+    if sentinel.exists():
+        return
+    used = any((trash / each).is_dir() for each in ("removal", "replaced"))  # since before there was a sentinel
+    days = site.catalogue.keeping().trash_days
+    if not used and site.inventory.one("removal_trash_holds", days=days) == {"holds": True}:
+        raise IntegrityError(
+            f"the trash {trash} has no {TRASH_SENTINEL}: it looks unmounted. Nothing was moved; mount it, or, if what "
+            f"it held is really gone, create that empty file"
+        )
+    with own_errors(f"create the trash {trash}"):
+        trash.mkdir(parents=True, exist_ok=True)
+        sentinel.touch()
+        sync_folder(trash)
 
 
 def trash_path(set_hash: str, path: str) -> str:
@@ -75,7 +115,7 @@ def trash_path(set_hash: str, path: str) -> str:
     return f"removal/{set_hash[:16]}/{path}"
 
 
-def move_once(source: Path, target: Path) -> bool:
+def move_once(source: Path | str, target: Path | str) -> bool:
     """Move a file; done already when it stands there and no longer here. False when it stands in neither place.
 
     Raises IntegrityError when both stand and differ, OSError as the system reports it.
@@ -86,8 +126,8 @@ def move_once(source: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno != errno.EEXIST:
             raise
-        if not source.exists() or not filecmp.cmp(source, target, shallow=False):
+        if not Path(source).exists() or not filecmp.cmp(source, target, shallow=False):
             raise IntegrityError(f"{target} holds other bytes than {source}: move it away") from error
-        source.unlink()  # copied to another file system, and killed before this
+        Path(source).unlink()  # copied to another file system, and killed before this
         return True
-    return target.exists()
+    return Path(target).exists()

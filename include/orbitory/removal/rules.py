@@ -12,7 +12,7 @@ from typing import Any
 from orbitory.errors import ConfigurationError
 from orbitory.search import read_time
 
-#: Fields by what they are compared as. Each is read by ``removal_choose_ruled`` in inventory/removal.sql.
+#: Fields by what they are compared as. Each is read by ``removal_choose_ruled`` in inventory/removal_plan.sql.
 TEXTS = (
     *("source", "product", "sensor", "platform", "collection", "classification", "key", "version", "superseded"),
     *("strip_id", "scene_id", "catalog_id", "order_id", "prod_code", "spec_type", "name_form", "footprint", "verdict"),

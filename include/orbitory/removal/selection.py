@@ -1,4 +1,4 @@
-"""What a removal is about: duplicates that an evaluation has put aside, a list of names, or a rule."""
+"""What a removal is about: duplicates that an evaluation has put aside, names, a rule, or what has expired."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orbitory.mfp import Parameters
 from orbitory.mfp.paths import NoSuchPair, to_linux
 from orbitory.removal.rules import parse
 
-Kind = Literal["duplicates", "list", "rule"]
+Kind = Literal["duplicates", "list", "rule", "expired"]
 _MOST_NAMES = 1_000_000
 
 
@@ -27,6 +27,12 @@ class Selection:
     names: tuple[str, ...] = ()
     #: See ``rules``.
     rule: str = ""
+    #: Of what has expired: only these product ids; none: all.
+    products: tuple[str, ...] = ()
+    #: Of what has expired: what had by this moment (ISO 8601, of the database's clock), so that a set stays the same.
+    until: str = ""
+    #: Of what has expired: so many, those first that expired first, and what shares a file with them.
+    limit: int = 10_000
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, above all a list or a rule that would be about everything."""
@@ -36,6 +42,10 @@ class Selection:
             raise ConfigurationError("the list holds no name" if self.kind == "list" else "only a list holds names")
         if (self.kind == "rule") != bool(self.rule):
             raise ConfigurationError("the rule is empty" if self.kind == "rule" else "a rule was given, too")
+        if (self.kind == "expired") != bool(self.until) or (self.products and self.kind != "expired"):
+            raise ConfigurationError(
+                "only what has expired is asked for by products and by a moment; it needs the moment"
+            )
         if len(self.names) > _MOST_NAMES:
             raise ConfigurationError(f"the list holds {len(self.names)} names: give at most {_MOST_NAMES} at a time")
         if self.rule:
@@ -44,7 +54,8 @@ class Selection:
     @classmethod
     def of_dict(cls, told: Mapping[str, Any]) -> Selection:
         """What ``as_dict`` wrote."""
-        return cls(kind=told["kind"], sensors=tuple(told["sensors"]), names=tuple(told["names"]), rule=told["rule"])
+        listed = {name: tuple(told.get(name, ())) for name in ("sensors", "names", "products")}
+        return cls(**{**told, **listed})
 
     def as_dict(self) -> dict[str, Any]:
         """JSON shape."""

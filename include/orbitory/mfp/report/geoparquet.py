@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,8 +21,10 @@ _BBOX = ("xmin", "ymin", "xmax", "ymax")
 class GeoParquet:
     """A new file; it is whole when the block ends."""
 
-    def __init__(self, path: Path, columns: Sequence[Column], *, geometry: str) -> None:
-        """Begin at ``path``; ``geometry``: ``MultiPolygon`` or ``Point``."""
+    def __init__(
+        self, path: Path, columns: Sequence[Column], *, geometry: str, nested: Mapping[str, Any] | None = None
+    ) -> None:
+        """Begin at ``path``; ``geometry``: ``MultiPolygon`` or ``Point``; ``nested``: Arrow types of other columns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -38,10 +40,12 @@ class GeoParquet:
         self._geometry = geometry
         self._columns = columns
         box = pa.struct([(name, pa.float64()) for name in _BBOX])
-        fields = [(column.name, types[column.kind]) for column in columns]
+        fields = [(column.name, (nested or {}).get(column.name, types[column.kind])) for column in columns]
         self._schema = pa.schema([*fields, ("geometry", pa.binary()), ("bbox", box)])
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._pending: list[Row] = []
+        #: Of the file, beside those of geometry.
+        self.notes: dict[str, str] = {}
         self._bounds = [math.inf, math.inf, -math.inf, -math.inf]
 
     def __enter__(self) -> Self:
@@ -55,6 +59,7 @@ class GeoParquet:
         try:
             if error is None:
                 self._flush()
+                self._writer.add_key_value_metadata(self.notes)
                 self._writer.add_key_value_metadata({"geo": json.dumps(self._metadata())})
         finally:
             self._writer.close()

@@ -23,11 +23,11 @@ _APART = 16
 
 def render(figures: Figures, drawn: Map, files: Sequence[tuple[str, str]]) -> str:
     """Write the page; ``files``: what stands beside it, and what that is."""
-    style, script = _shipped("page.css"), _shipped("page.js")
+    style, script = shipped("page.css"), shipped("page.js")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"figure": figure, "moment": moment, "readable": readable}
     sensors = figures.coverage["sensors"]
-    return environment.from_string(_shipped("page.html.j2")).render(
+    return environment.from_string(shipped("page.html.j2")).render(
         f=figures,
         map=drawn,
         files=files,
@@ -44,16 +44,17 @@ def render(figures: Figures, drawn: Map, files: Sequence[tuple[str, str]]) -> st
         most=MOST_FINDINGS,
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=hash_of_text(style),
+        script_hash=hash_of_text(script),
     )
 
 
-def _shipped(name: str) -> str:
+def shipped(name: str) -> str:
+    """A file of this package."""
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
+def hash_of_text(text: str) -> str:
     """By which the page's policy lets this text act, and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
