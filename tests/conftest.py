@@ -89,7 +89,8 @@ def _remove_leftovers(folder: Path) -> None:
         for home in folder.glob(f"{prefix}*"):
             run = home.name.removeprefix(prefix)
             if run.isdigit() and not Path(f"/proc/{run}").exists() and home.stat().st_uid == os.getuid():
-                with contextlib.suppress(StackError):  # the run was killed while it cleared up
+                # The run was killed while it cleared up; or another one clears up at this moment.
+                with contextlib.suppress(StackError, FileNotFoundError):
                     Stack(Places(home=home)).clean()
                 shutil.rmtree(home, ignore_errors=True)
 
