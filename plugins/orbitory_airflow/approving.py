@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from orbitory_airflow.runtime import open_run
 
@@ -67,3 +68,17 @@ def answer(context: Any, told: Mapping[str, Any]) -> tuple[bool | None, str]:
     if not found or found["hash"] != told["hash"]:
         return None, ""
     return found["approved"], str(found["by"] or "nobody")
+
+
+def require(context: Any, told: Mapping[str, Any], *, of: str, noun: str) -> str:
+    """Who has approved what task ``of`` has told; empty where nobody had to. Raises AirflowFailException."""
+    approved, user = answer(context, told)
+    if told["next"] == "report":
+        raise AirflowFailException(f"{of} found nothing that is to go: clear {of} with all that follows it")
+    if told["next"] == "approve" and not approved:
+        raise AirflowFailException(
+            f"{user} rejected it"
+            if user
+            else f"nobody has approved this very {noun}: clear approve with all that follows it"
+        )
+    return user if approved else ""

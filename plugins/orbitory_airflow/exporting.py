@@ -132,17 +132,9 @@ def begin() -> list[dict[str, Any]]:
 
     context = get_current_context()
     told = context["ti"].xcom_pull(task_ids="preview")
-    approved, user = approving.answer(context, told)
-    if told["next"] == "report":
-        raise AirflowFailException("preview found nothing that is to go: clear preview with all that follows it")
-    if told["next"] == "approve" and not approved:
-        raise AirflowFailException(
-            f"{user} rejected it"
-            if user
-            else "nobody has approved this very preview: clear approve with all that follows it"
-        )
+    user = approving.require(context, told, of="preview", noun="preview")
     with open_run() as site:
-        approval = f"approved in Airflow by {user}, {site.actor}" if approved else ""
+        approval = f"approved in Airflow by {user}, {site.actor}" if user else ""
         number, parts = export.begin(site, export.remote(context["params"]["site"]), told["hash"], approval=approval)
     context["ti"].xcom_push(key=_NUMBER, value=number)
     return [{"export": number, "part": part["part"], "items": part["items"]} for part in parts]

@@ -132,17 +132,9 @@ def remove() -> dict[str, Any]:
 
     context = get_current_context()
     planned = context["ti"].xcom_pull(task_ids="plan")
-    approved, user = approving.answer(context, planned)
-    if planned["next"] == "report":
-        raise AirflowFailException("plan found nothing that is to go: clear plan with all that follows it")
-    if planned["next"] == "approve" and not approved:
-        raise AirflowFailException(
-            f"{user} rejected it"
-            if user
-            else "nobody has approved this very set: clear approve with all that follows it"
-        )
+    user = approving.require(context, planned, of="plan", noun="set")
     with open_run() as site:
-        approval = f"approved in Airflow by {user}, {site.actor}" if approved else ""
+        approval = f"approved in Airflow by {user}, {site.actor}" if user else ""
         # What had expired when it was shown, not what has since.
         asked = None if "product_type" in context["params"] else _selection(site)
         outcome = removal.apply(site, planned["hash"], asked, approval=approval)
