@@ -16,6 +16,7 @@ from typing import Any
 
 from orbitory.errors import ConfigurationError, IntegrityError, OrbitoryError, Transient
 from orbitory.inventory import Row
+from orbitory.inventory.locks import Lock, alone
 from orbitory.reading import landing_of
 from orbitory.site import Site
 from orbitory.zones import display, move, own_errors, sync_folder
@@ -80,7 +81,7 @@ def redrive(site: Site, choice: Choice) -> Iterator[Return]:
     May be repeated, also after a crash. Raises Transient while another re-drive is at work.
     """
     values = _values(site, choice)
-    with alone(site) as is_alone:
+    with alone(site.inventory, Lock.REDRIVE) as is_alone:
         if not is_alone:
             raise Transient("another re-drive is at work: try again when it has ended")
         _finish(site)
@@ -92,7 +93,7 @@ def redrive(site: Site, choice: Choice) -> Iterator[Return]:
 
 def finish_redrives(site: Site) -> None:
     """Bring the ledger in line with what a re-drive did before it was cut short; leaves one at work alone."""
-    with alone(site) as is_alone:
+    with alone(site.inventory, Lock.REDRIVE) as is_alone:
         if is_alone:
             _finish(site)
 
@@ -113,17 +114,6 @@ def _values(site: Site, choice: Choice) -> dict[str, Any]:
             raise ConfigurationError(f"there is no arrival {min(unknown)}: see `orbitory quarantine list`")
         units = sorted({row["unit"] for row in rows})
     return {"source": choice.source, "reason": choice.reason, "units": units}
-
-
-@contextmanager
-def alone(site: Site) -> Iterator[bool]:
-    """Whether this is the only re-drive at work, and will be until the block ends."""
-    taken = site.inventory.one("quarantine_lock") == {"taken": True}
-    try:
-        yield taken
-    finally:
-        if taken:
-            site.inventory.one("quarantine_unlock")
 
 
 def _held(site: Site, row: Row) -> Path:

@@ -12,6 +12,7 @@ import pytest
 from footprints import Strips
 from orbitory import ingest
 from orbitory.inventory import QUERIES, connect, migrate
+from orbitory.inventory.locks import Lock
 from orbitory.mfp import Parameters
 from orbitory.mfp.decide import decide
 from orbitory.mfp.rows import refresh
@@ -43,11 +44,13 @@ def numbers_of_locks() -> dict[str, set[str]]:
     """Every number of an advisory lock, and the statements and files that name it."""
     used = defaultdict(set)
     for name, sql in QUERIES.items():
-        for number in re.findall(r"advisory\w*\((\d+)|objid = (\d+)", sql):
+        for number in re.findall(r"advisory\w*\((\d+)|objid = (\d+)|classid = ([1-9]\d*)", sql):
             used["".join(number)].add(name)
     for name, sql in migrate.migrations():
         for number in re.findall(r"advisory\w*\((\d+)", sql):
             used[number].add(name)
+    for lock in Lock:
+        used[str(int(lock))].add(f"Lock.{lock.name}")
     return {**used, str(migrate._LOCK): {"migrate.py"}}
 
 

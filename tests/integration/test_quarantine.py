@@ -13,6 +13,7 @@ from orbitory import quarantine as module
 from orbitory.audit import audit
 from orbitory.errors import ConfigurationError, Transient
 from orbitory.inventory import connect
+from orbitory.inventory.locks import Lock, alone
 from orbitory.quarantine import Choice, Return, finish_redrives, quarantined, redrive
 from orbitory.settings import Settings
 from orbitory.site import Site, open_site
@@ -232,15 +233,14 @@ def test_recovery_alone_brings_the_ledger_in_line(site: Site, holdings: Holdings
 
 def test_two_redrives_do_not_work_at_once(site: Site, holdings: Holdings) -> None:
     unit = holdings.reject("a.bin")
-    with connect(holdings.settings.database, actor="rival") as rival:
-        assert rival.one("quarantine_lock") == {"taken": True}
+    with connect(holdings.settings.database, actor="rival") as rival, alone(rival, Lock.REDRIVE) as taken:
+        assert taken
         with pytest.raises(Transient, match="another re-drive is at work"):
             back(site)
         holdings.sql("UPDATE arrival SET detail = 're-driving: x' WHERE id = %s", unit)
         finish_redrives(site)
         assert [row["detail"] for row in quarantined(site)] == ["re-driving: x"], "the rival's intent is left alone"
         assert list(audit(site)) == []
-        rival.one("quarantine_unlock")
     assert back(site) == {"a.bin": True}
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from orbitory.errors import ConfigurationError, Transient
+from orbitory.errors import ConfigurationError
 from orbitory.inventory import Inventory, Row
+from orbitory.inventory.locks import Lock, alone
 from orbitory.removal.outcome import Busy
 from orbitory.site import Site
 
@@ -37,14 +38,10 @@ def there_of(there: Site, token: Any) -> int | None:
 @contextmanager
 def one_at_a_time(there: Site) -> Iterator[None]:
     """No two exports into one site at once: each counts on what it has compared. Raises Busy."""
-    row = there.inventory.one("export_try_lock")
-    if row is None or not row["taken"]:
-        raise Busy("another export into that site is at work: wait for its end and try again")
-    try:
+    with alone(there.inventory, Lock.EXPORT) as taken:
+        if not taken:
+            raise Busy("another export into that site is at work: wait for its end and try again")
         yield
-    finally:
-        with suppress(Transient):  # a broken session has let go of it
-            there.inventory.one("export_unlock")
 
 
 def history(site: Site, limit: int = 100) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from orbitory.catalogue import Source
 from orbitory.errors import IntegrityError, OrbitoryError, Transient
 from orbitory.ingest.ledger import stat_in
 from orbitory.inventory import Row
+from orbitory.inventory.locks import Lock, alone
 from orbitory.mfp.rows import refresh
-from orbitory.mirror.repairing import one_repair
 from orbitory.removal.guard import blocked_by
 from orbitory.removal.outcome import require_trash
 from orbitory.scan.doubt import trust
@@ -124,8 +124,8 @@ def _repair(site: Site, landing: Path, row: Row) -> str:
         return ""
     aside = site.settings.trash / "damaged" / str(row["asset_id"]) / f"{row['id']}_{Path(path).name}"
     try:
-        with one_repair(site, row["asset_id"]) as alone:
-            if not alone:
+        with alone(site.inventory, Lock.REPAIR, row["asset_id"]) as is_alone:
+            if not is_alone:
                 return ""
             descriptor = open_beneath(landing, row["path"])
             try:

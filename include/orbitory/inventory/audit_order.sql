@@ -45,7 +45,7 @@ SELECT name, concat('arrival ', id, ' was on its way back to the landing zone of
                     ' when the command ended: `orbitory quarantine redrive` finishes it') AS detail
 FROM arrival WHERE quarantine_path IS NOT NULL AND detail LIKE 're-driving: %%'
   AND NOT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-                  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid = 0 AND l.objid = 7031904)
+                  WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = 7013)
 ORDER BY id LIMIT %(limit)s;
 
 -- audit_i10_removal: sets that are on their way out, or back, and that nobody works on
@@ -56,7 +56,7 @@ FROM removal_set r
 WHERE (state = 'approved' OR state = 'undone' AND EXISTS (SELECT FROM removal_item i JOIN asset s ON s.id = i.asset_id
                                                           WHERE i.set_id = r.id AND i.state IN ('marked', 'trashed') AND s.state = 'deleting'))
   AND NOT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-                  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid = 0 AND l.objid = 7012)
+                  WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = 7012)
 ORDER BY id LIMIT %(limit)s;
 
 -- audit_i11_statistic: figures of finished runs that differ from the ledger, final states only
@@ -136,5 +136,5 @@ SELECT concat('export ', id, ' from ', site) AS name,
 FROM export WHERE direction = 'in'
   AND EXISTS (SELECT FROM export_batch b WHERE b.export_id = export.id AND b.state IN ('placing', 'taking'))
   AND NOT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-                  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid = 0 AND l.objid = 7014)
+                  WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = 7014)
 ORDER BY id LIMIT %(limit)s;

@@ -34,12 +34,6 @@ WHERE export_id = %(export)s AND state = 'planned' GROUP BY part ORDER BY part C
 SELECT number, part, items FROM export_batch WHERE export_id = %(export)s AND state = 'planned' AND (%(part)s::text IS NULL OR part = %(part)s)
 ORDER BY number LIMIT 1;
 
--- export_try_lock: one export is copied, or taken back, at a time
-SELECT pg_try_advisory_lock(7014) AS taken;
-
--- export_unlock: let the next one begin
-SELECT pg_advisory_unlock(7014);
-
 -- export_batch_state: how far a batch has come
 SELECT state, rows, assets, arrivals, instances FROM export_batch WHERE export_id = %(export)s AND number = %(number)s;
 

@@ -21,12 +21,6 @@ WHERE CASE WHEN %(run)s::bigint IS NULL THEN finished_at IS NOT NULL ELSE id = %
 -- mfp_history: the newest runs
 SELECT id, actor, started_at, finished_at, verdict, counts, encode(digest, 'hex') AS digest FROM mfp_run ORDER BY id DESC LIMIT %(limit)s;
 
--- mfp_lock: one evaluation of a sensor at a time
-SELECT pg_advisory_lock(7008, hashtext(%(sensor)s));
-
--- mfp_unlock: let the next one begin
-SELECT pg_advisory_unlock(7008, hashtext(%(sensor)s));
-
 -- mfp_drop_found: what an earlier evaluation of this session has left
 DROP TABLE IF EXISTS mfp_found;
 

@@ -1,11 +1,5 @@
 -- Reports of evaluations: what a run found, how that differs from the run before, and footprints for maps and GIS.
 
--- mfp_report_lock: one report is written at a time
-SELECT pg_advisory_lock(7009);
-
--- mfp_report_unlock: let the next one begin
-SELECT pg_advisory_unlock(7009);
-
 -- mfp_report_previous: the newest earlier run among those that looked at most of the same sensors
 SELECT id, finished_at, sensors FROM (
     SELECT r.id, r.finished_at,

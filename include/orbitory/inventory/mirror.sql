@@ -113,18 +113,6 @@ SELECT m.midnight, ceil(extract(epoch FROM now() - m.midnight + interval '1 seco
         WHERE c.mirror = %(mirror)s AND c.verified_at >= m.midnight AND c.copied_at < m.midnight) AS bytes
 FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS midnight) m;
 
--- mirror_try_lock: one run at a time brings a mirror up to date
-SELECT pg_try_advisory_lock(7020, hashtext(%(mirror)s)) AS taken;
-
--- mirror_unlock: let the next one begin
-SELECT pg_advisory_unlock(7020, hashtext(%(mirror)s));
-
--- repair_try_lock: one at a time makes a file whole
-SELECT pg_try_advisory_lock(7021, hashint8(%(asset)s::bigint)) AS taken;
-
--- repair_unlock: let the next one begin
-SELECT pg_advisory_unlock(7021, hashint8(%(asset)s::bigint));
-
 -- repair_rows: files as the inventory knows them
 SELECT id, path, state, size, digest, in_place FROM asset WHERE id = ANY (%(assets)s) ORDER BY id;
 

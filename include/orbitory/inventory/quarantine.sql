@@ -32,12 +32,6 @@ FROM page p JOIN arrival a ON a.id = p.unit OR a.unit_id = p.unit
 WHERE a.quarantine_path IS NOT NULL AND NOT a.landed AND a.expired_at IS NULL
 ORDER BY p.unit, a.unit_id IS NULL, a.id;
 
--- quarantine_lock: true when no other session re-drives now; held until this session ends
-SELECT pg_try_advisory_lock(7031904) AS taken;
-
--- quarantine_unlock: let others re-drive
-SELECT pg_advisory_unlock(7031904);
-
 -- quarantine_intend: note, before anything moves, which files are on their way back
 UPDATE arrival SET detail = 're-driving: ' || coalesce(detail, '')
 WHERE id = ANY (%(ids)s) AND quarantine_path IS NOT NULL AND coalesce(detail, '') NOT LIKE 're-driving: %%';

@@ -1,11 +1,5 @@
 -- Guarded removal: planned sets leave, batch by batch, and come back.
 
--- removal_try_lock: one removal works at a time
-SELECT pg_try_advisory_lock(7012) AS taken;
-
--- removal_unlock: let the next one begin
-SELECT pg_advisory_unlock(7012);
-
 -- removal_find: a set by its hash
 SELECT id, encode(hash, 'hex') AS hash, kind, made_at, actor, state, counts, reason,
        EXISTS (SELECT FROM removal_item i WHERE i.set_id = s.id AND i.state IN ('marked', 'trashed', 'emptied')) AS begun

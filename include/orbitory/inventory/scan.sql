@@ -97,15 +97,6 @@ WHERE f.closed_at IS NULL AND f.actor = %(actor)s AND f.kind = ANY (%(kinds)s)
   AND CASE WHEN %(anew)s THEN f.acted_at IS NULL AND f.scans >= %(agreeing)s ELSE f.acted_at IS NOT NULL END
   AND f.path >= %(low)s AND (%(high)s::bytea IS NULL OR f.path < %(high)s) AND f.id > %(after)s ORDER BY f.id LIMIT %(limit)s;
 
--- scan_lock_moves: one at a time moves dark files
-SELECT pg_advisory_lock(7022);
-
--- scan_try_lock_moves: the same, without waiting
-SELECT pg_try_advisory_lock(7022) AS taken;
-
--- scan_unlock_moves: let the next one begin
-SELECT pg_advisory_unlock(7022);
-
 -- scan_half_moved: dark files whose way into quarantine was begun
 SELECT id, path, name, size, detail, moved_to, first_seen, scans FROM scan_finding
 WHERE kind = 'dark' AND closed_at IS NULL AND moved_to IS NOT NULL ORDER BY id;

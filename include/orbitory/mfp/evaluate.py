@@ -30,6 +30,7 @@ from blake3 import blake3
 
 from orbitory.errors import ConfigurationError, IntegrityError, NotReady
 from orbitory.inventory import Row
+from orbitory.inventory.locks import Lock, alone
 from orbitory.mfp import Parameters
 from orbitory.mfp.checks import check_rows
 from orbitory.mfp.coverage import Area, measure
@@ -157,11 +158,8 @@ def work(site: Site, run: int, sensor: str) -> None:
     request = _request_of(row["params"])
     started = time.monotonic()
     site.inventory.run("mfp_forget_sensor", run=run, sensor=sensor)
-    site.inventory.one("mfp_lock", sensor=sensor)
-    try:
+    with alone(site.inventory, Lock.MFP_EVALUATION, sensor, patience_seconds=None):
         counts = _evaluate(site, run, sensor, request, trial=row["params"]["trial"])
-    finally:
-        site.inventory.one("mfp_unlock", sensor=sensor)
     log.info("mfp run=%d sensor=%s %s seconds=%.1f", run, sensor, counts, time.monotonic() - started)
 
 

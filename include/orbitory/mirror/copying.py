@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from orbitory.errors import OrbitoryError, Transient
 from orbitory.inventory import Row
+from orbitory.inventory.locks import Lock, alone
 from orbitory.mirror.figures import mirrors_of, pairs
 from orbitory.mirror.place import Place, path_in_mirror, ready
 from orbitory.mirror.removing import remove_gone
@@ -94,14 +95,10 @@ def mirror(site: Site, name: str) -> Mirrored:
 
 @contextmanager
 def _alone(site: Site, name: str) -> Iterator[None]:
-    row = site.inventory.one("mirror_try_lock", mirror=name)
-    if row is None or not row["taken"]:
-        raise Transient(f"another run brings the mirror {name} up to date: wait for its end")
-    try:
+    with alone(site.inventory, Lock.MIRROR, name) as taken:
+        if not taken:
+            raise Transient(f"another run brings the mirror {name} up to date: wait for its end")
         yield
-    finally:
-        with suppress(Transient):
-            site.inventory.one("mirror_unlock", mirror=name)
 
 
 def _copy_all(site: Site, name: str, place: Place, products: Sequence[tuple[str, str]]) -> Mirrored:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from orbitory import tree
 from orbitory.errors import OrbitoryError, Transient
 from orbitory.inventory import Row
+from orbitory.inventory.locks import Lock, alone
 from orbitory.mirror.place import Place, path_in_mirror, ready
 from orbitory.mirror.verifying import what_is_wrong
 from orbitory.scan.doubt import make_suspect, trust
@@ -60,19 +60,6 @@ def repair(site: Site, assets: Sequence[int]) -> list[Repair]:
     return [_repair(site, row, copies.get(row["id"], [])) for row in rows]
 
 
-@contextmanager
-def one_repair(site: Site, asset: int) -> Iterator[bool]:
-    """Whether nobody else repairs this file, and will not until the block ends."""
-    row = site.inventory.one("repair_try_lock", asset=asset)
-    taken = bool(row and row["taken"])
-    try:
-        yield taken
-    finally:
-        if taken:
-            with suppress(Transient):  # a broken session has let go of it
-                site.inventory.one("repair_unlock", asset=asset)
-
-
 def _repair(site: Site, row: Row, known: Sequence[str]) -> Repair:
     def told(detail: str, *, repaired: bool = False, whole: bool = False) -> Repair:
         level = logging.WARNING if repaired else logging.INFO
@@ -81,8 +68,8 @@ def _repair(site: Site, row: Row, known: Sequence[str]) -> Repair:
 
     if row["state"] not in ("archived", "suspect"):
         return told(f"is {row['state']}: only what the archive holds is repaired")
-    with one_repair(site, row["id"]) as alone:
-        if not alone:
+    with alone(site.inventory, Lock.REPAIR, row["id"]) as is_alone:
+        if not is_alone:
             return told("is being repaired by somebody else at this moment")
         kind = _trouble(site, row)
         if kind is None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import filecmp
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orbitory.errors import IntegrityError, Transient
+from orbitory.inventory.locks import Lock, alone
 from orbitory.site import Site
 from orbitory.zones import move, own_errors, sync_folder
 
@@ -75,16 +75,10 @@ def one_at_a_time(site: Site, *, patience_seconds: float = 0.0) -> Iterator[None
 
     Who has it may ask for it again.
     """
-    until = time.monotonic() + patience_seconds
-    while (row := site.inventory.one("removal_try_lock")) is None or not row["taken"]:
-        if time.monotonic() >= until:
+    with alone(site.inventory, Lock.REMOVAL, patience_seconds=patience_seconds) as taken:
+        if not taken:
             raise Busy("another removal is at work: wait for its end and try again")
-        time.sleep(0.5)
-    try:
         yield
-    finally:
-        with suppress(Transient):  # a broken session has let go of it
-            site.inventory.one("removal_unlock")
 
 
 def require_trash(site: Site) -> None:

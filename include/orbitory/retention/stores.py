@@ -9,7 +9,8 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from orbitory.inventory import Row
-from orbitory.quarantine import alone, require_mounted, tidy
+from orbitory.inventory.locks import Lock, alone
+from orbitory.quarantine import require_mounted, tidy
 from orbitory.removal.outcome import Busy, one_at_a_time, require_trash
 from orbitory.retention.outcome import PATIENCE_SECONDS, Done, Item, Pass
 from orbitory.retention.taking import Work, whole_folders
@@ -29,7 +30,7 @@ def quarantine(site: Site, look: Pass) -> Done:
         each.name: each.quarantine_days for each in site.catalogue.sources.values() if each.quarantine_days is not None
     }
     asked = {"days": told.quarantine_days, "as_of": look.now if look.ahead else None, "limit": _PAGE}
-    with alone(site) as is_alone:
+    with alone(site.inventory, Lock.REDRIVE) as is_alone:
         if not is_alone and not look.dry:
             raise Busy("a re-drive is at work in quarantine")
         after, sources = 0, json.dumps(days)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orbitory import tree
-from orbitory.errors import Transient
 from orbitory.inventory import Row
+from orbitory.inventory.locks import Lock, alone
 from orbitory.scan.findings import waiting_name
 from orbitory.site import Site
 from orbitory.storage import set_aside
@@ -35,7 +35,7 @@ def set_dark_aside(site: Site, rows: Sequence[Row]) -> tuple[int, list[str]]:
         for row in rows
         if row["path"] in below
     ]
-    with _alone(site):
+    with alone(site.inventory, Lock.SETTING_ASIDE, patience_seconds=None):
         chosen = [row for row in rows if row["path"] not in below]
         for row in chosen:
             row["moved_to"] = b"%s/%d/%s" % (DARK.encode(), row["id"], row["path"].rpartition(b"/")[2])
@@ -47,25 +47,10 @@ def set_dark_aside(site: Site, rows: Sequence[Row]) -> tuple[int, list[str]]:
 
 def finish_moves(site: Site) -> None:
     """Finish what a crash has cut off; what still stands under its name is for the next comparison to judge."""
-    if site.inventory.all("scan_half_moved") and site.inventory.one("scan_try_lock_moves") == {"taken": True}:
-        with _unlocking(site):
-            _move(site, site.inventory.all("scan_half_moved"))
-
-
-@contextmanager
-def _alone(site: Site) -> Iterator[None]:
-    site.inventory.one("scan_lock_moves")
-    with _unlocking(site):
-        yield
-
-
-@contextmanager
-def _unlocking(site: Site) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        with suppress(Transient):  # a broken session has let go of it
-            site.inventory.one("scan_unlock_moves")
+    if site.inventory.all("scan_half_moved"):
+        with alone(site.inventory, Lock.SETTING_ASIDE) as is_alone:
+            if is_alone:
+                _move(site, site.inventory.all("scan_half_moved"))
 
 
 def _rename(site: Site, rows: Sequence[Row]) -> list[str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from orbitory.catalogue import Source
 from orbitory.errors import Transient
 from orbitory.inventory import Row
-from orbitory.quarantine import Return, alone, tidy
+from orbitory.inventory.locks import Lock, alone
+from orbitory.quarantine import Return, tidy
 from orbitory.scan.aside import finish_moves, set_dark_aside
 from orbitory.scan.findings import AGREEING
 from orbitory.site import Site
@@ -28,7 +29,7 @@ def return_dark(site: Site, source: str | None = None) -> Iterator[Return]:
     Likewise those that runs agree on and that limits have kept in storage: who calls this has looked at them. What
     cannot go says why and stays. May be repeated. Raises Transient while another re-drive is at work.
     """
-    with alone(site) as is_alone:
+    with alone(site.inventory, Lock.REDRIVE) as is_alone:
         if not is_alone:
             raise Transient("another re-drive is at work: try again when it has ended")
         finish_moves(site)

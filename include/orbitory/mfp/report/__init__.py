@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orbitory.errors import Transient
+from orbitory.inventory.locks import Lock, alone
 from orbitory.listing import head, line_of
 from orbitory.mfp.report.figures import Figures, read
 from orbitory.mfp.report.gis import write_gis
@@ -73,16 +74,14 @@ def write_report(site: Site, run: int | None = None, *, folder: Path | None = No
     """
     figures = read(site, run)
     target = folder or site.settings.reports / "mfp" / str(figures.run)
-    site.inventory.one("mfp_report_lock")
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        files = _write(site, figures, target, gis=gis)
-        if gis and folder is None:
-            _thin(target.parent, figures.run)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise Transient(f"the report could not be written to {target}: {error}") from error
-    finally:
-        site.inventory.one("mfp_report_unlock")
+    with alone(site.inventory, Lock.MFP_REPORT, patience_seconds=None):
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            files = _write(site, figures, target, gis=gis)
+            if gis and folder is None:
+                _thin(target.parent, figures.run)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise Transient(f"the report could not be written to {target}: {error}") from error
     return Report(run=figures.run, verdict=figures.verdict, folder=target, files=files)
 
 
