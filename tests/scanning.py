@@ -6,7 +6,6 @@ import ctypes
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import psycopg
 
@@ -56,13 +55,6 @@ def violations(settings: Settings) -> list[str]:
     """What the whole audit says."""
     with open_site(actor="test", settings=settings) as site:
         return [f"{each.invariant} {each.name}: {each.detail}" for each in audit(site)]
-
-
-def mirrored(settings: Settings, root: object) -> Settings:
-    """The same site with a mirror."""
-    from pathlib import Path
-
-    return replace(settings, mirrors={"default": Path(str(root))})
 
 
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1 << 1, 1 << 2

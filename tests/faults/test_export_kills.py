@@ -6,32 +6,24 @@ Also while a batch is taken back whose file is gone here, and where an ingest th
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
 from cloning import Clone
 from exporting import deliver_again, digest_of, make, remove, validate, wrong_at
+from faults import kills
 from footprints import strips
 from orbitory.digest import Digest, digest
 from orbitory.ingest.retire import finish_retiring
 from orbitory.settings import Settings
 from orbitory.site import open_site
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-]
+pytestmark = kills.marks
 
 CALLS = ("linkat", "renameat2", "syncfs", "sendto")
-MOST_OF_EACH = int(os.environ.get("ORBITORY_TEST_KILL_POINTS", "2"))
 #: Runs the verb in batches of few granules, so that there are edges to be killed at.
 _SMALL = (
     "import sys, orbitory.export; run = sys.modules['orbitory.export.run'];"
@@ -51,21 +43,16 @@ class Sites:
     #: What the other side is at first, and after a quiet run.
     before: Digest
 
-    def environment(self) -> dict[str, str]:
-        ours = {
-            "ORBITORY_DATABASE": self.dev.database,
-            "ORBITORY_ROOT": str(self.dev.landing.parent),
+    def call(self, *arguments: str, strace: Sequence[str] = ()) -> kills.Done:
+        words = ("-c", _SMALL, "export", *(arguments or self.command), "--json")
+        other = {
             "ORBITORY_SITE_PROD_DATABASE": self.prod.database,
             "ORBITORY_SITE_PROD_ROOT": str(self.prod.landing.parent),
-            "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "include"),
         }
-        environment = os.environ | ours
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        return environment
+        return kills.python(self.dev, *words, strace=strace, patience=180, **other)
 
-    def call(self, *arguments: str, strace: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        line = [*strace, sys.executable, "-c", _SMALL, "export", *(arguments or self.command), "--json"]
-        return subprocess.run(line, env=self.environment(), capture_output=True, text=True, timeout=180, check=False)
+    def killable(self, strace: Sequence[str]) -> kills.Done:
+        return self.call(strace=strace)
 
     def exporting(self) -> tuple[str, ...]:
         """How what differs now is brought over."""
@@ -125,17 +112,9 @@ def prepare_half_way(clone: Clone, name: str) -> Sites:
     return replace(at, command=at.exporting())
 
 
-def calls_of(at: Sites, *, refused: bool = False) -> list[tuple[str, int]]:
-    """(call, its number) of what a quiet run does to files and inventories, evenly sampled, the last ones always."""
-    log = at.dev.landing.parent / "calls.log"
-    run = at.call(strace=("strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"))
-    assert refused == bool(run.returncode), run.stderr
-    counts: Counter[str] = Counter(
-        match[1] for line in log.read_text().splitlines() if (match := re.match(r"\d+\s+(\w+)\(", line))
-    )
-    return [
-        (call, number) for call, count in counts.items() for number in range(count, 0, -max(1, count // MOST_OF_EACH))
-    ]
+def points_of(at: Sites, *, refused: bool = False) -> list[kills.Point]:
+    log, most = at.dev.landing.parent / "calls.log", kills.most_of_each(2)
+    return kills.points(at.killable, log, CALLS, most=most, status=(1, 2, 3, 4) if refused else (0,), children=True)
 
 
 def recover(settings: Settings) -> None:
@@ -157,29 +136,21 @@ def test_a_kill_at_any_point_is_finished_by_the_same_call_as_if_nothing_had_happ
 ) -> None:
     prepared = prepare(clone, "prepared", undo=undo)
     quiet = copy(clone, prepared, "quiet")
-    points = calls_of(quiet)
+    points = points_of(quiet)
     wanted = quiet.before if undo else quiet.digest(quiet.dev)
     assert quiet.digest(quiet.prod) == wanted
-    problems: list[str] = []
-    killed = 0
-    for call, number in points:
-        where = f"kill before {call} #{number}"
+    sweep = kills.Sweep(points, children=True)
+    for call, number in sweep:
         at = copy(clone, prepared, f"{call}_{number}")
-        inject = f"inject={call}:signal=KILL:when={number}"
-        first = at.call(strace=("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
-        killed += first.returncode in (-9, 137)
-        problems += [f"{where}, at once: {each}" for each in settled(wrong_at(at.prod))]
+        sweep.kill((call, number), at.killable)
+        sweep.tell("at once", settled(wrong_at(at.prod)))
         if ingest:
             recover(at.prod)
-        second = at.call()
-        if second.returncode:
-            problems.append(f"{where}: the next one ended with {second.returncode}: {second.stderr[-300:]}")
-        problems += [f"{where}, after the next one: {each}" for each in wrong_at(at.prod) + wrong_at(at.dev)]
+        sweep.must_end(at.call())
+        sweep.tell("after the next one", wrong_at(at.prod) + wrong_at(at.dev))
         if at.digest(at.prod) != wanted:
-            problems.append(f"{where}: the other side is not what it should be")
-    print(f"kill points: {len(points)}, killed: {killed}, violations: {len(problems)}")
-    assert not problems
-    assert killed >= len(points) * 0.9 - 1  # how often the inventory is asked at the very end differs a little
+            sweep.tell("after the next one", ["the other side is not what it should be"])
+    sweep.judge()
 
 
 @pytest.mark.req("N8", "F52")
@@ -187,25 +158,16 @@ def test_a_kill_at_any_point_is_finished_by_the_same_call_as_if_nothing_had_happ
 @pytest.mark.timeout(1800)
 def test_a_kill_while_a_batch_is_taken_back_is_finished_by_the_next_export(clone: Clone) -> None:
     prepared = prepare_half_way(clone, "prepared")
-    points = calls_of(copy(clone, prepared, "quiet"), refused=True)
-    problems: list[str] = []
-    killed = 0
-    for call, number in points:
-        where = f"kill before {call} #{number}"
+    sweep = kills.Sweep(points_of(copy(clone, prepared, "quiet"), refused=True), children=True)
+    for call, number in sweep:
         at = copy(clone, prepared, f"{call}_{number}")
-        inject = f"inject={call}:signal=KILL:when={number}"
-        first = at.call(strace=("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
-        killed += first.returncode in (-9, 137)
-        problems += [f"{where}, at once: {each}" for each in settled(wrong_at(at.prod))]
+        sweep.kill((call, number), at.killable)
+        sweep.tell("at once", settled(wrong_at(at.prod)))
         recover(at.prod)
         at.call()  # takes back what is left of it, and is refused, for the differences are others then
-        last = at.call(*at.exporting())
-        if last.returncode:
-            problems.append(f"{where}: the next one ended with {last.returncode}: {last.stderr[-300:]}")
-        problems += [f"{where}, after the next one: {each}" for each in wrong_at(at.prod)]
+        sweep.must_end(at.call(*at.exporting()))
+        sweep.tell("after the next one", wrong_at(at.prod))
         left = json.loads(at.call("preview", "--to", "prod", "--files").stdout)
         if any(left[name] for name in ("added", "changed", "removed", "unfinished")):
-            problems.append(f"{where}: the next one left something")
-    print(f"kill points: {len(points)}, killed: {killed}, violations: {len(problems)}")
-    assert not problems
-    assert killed >= len(points) * 0.9 - 1  # how often the inventory is asked at the very end differs a little
+            sweep.tell("after the next one", ["it left something"])
+    sweep.judge()

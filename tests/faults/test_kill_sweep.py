@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import shutil
-import subprocess
-import sys
-from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
 from cloning import Clone
+from faults import kills
 from faults.oracle import Truth, violations_at_any_instant, violations_at_rest
 from orbitory.settings import Settings
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-]
+pytestmark = kills.marks
 
 #: Calls that change something; the process is killed before some of each, evenly spread, or before every one.
 CALLS = ("link", "linkat", "unlink", "renameat2", "syncfs", "fsync", "mkdir", "sendto")
-MOST_OF_EACH = int(os.environ.get("ORBITORY_TEST_KILL_POINTS", "5"))
 
 
 def deliver(settings: Settings) -> Truth:
@@ -44,31 +37,8 @@ def deliver(settings: Settings) -> Truth:
     return Truth("correlative", files)
 
 
-def command(settings: Settings, *strace: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "ORBITORY_DATABASE": settings.database,
-        "ORBITORY_ROOT": str(settings.landing.parent),
-        "ORBITORY_CATALOGUE": str(settings.catalogue),
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "include"),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    line = [*strace, sys.executable, "-m", "orbitory", "ingest", "correlative", "--workers", "1", "--json"]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-
-def calls_of_a_run(settings: Settings) -> list[tuple[str, int]]:
-    """(call, its number) of what a quiet run does to files and inventory, evenly sampled."""
-    deliver(settings)
-    log = settings.landing.parent / "calls.log"
-    run = command(settings, "strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}")
-    assert run.returncode == 1, run.stderr
-    counts: Counter[str] = Counter()
-    points: dict[str, list[tuple[str, int]]] = {}
-    for line in log.read_text().splitlines():
-        if match := re.match(r"(\w+)\(", line):
-            counts[match[1]] += 1
-            points.setdefault(match[1], []).append((match[1], counts[match[1]]))
-    return [point for each in points.values() for point in each[:: max(1, len(each) // MOST_OF_EACH)]]
+def command(settings: Settings, strace: Sequence[str] = ()) -> kills.Done:
+    return kills.orbitory(settings, "ingest", "correlative", "--workers", "1", strace=strace)
 
 
 @pytest.mark.req("W5")
@@ -76,28 +46,21 @@ def calls_of_a_run(settings: Settings) -> list[tuple[str, int]]:
 @pytest.mark.timeout(600)
 def test_a_kill_before_any_change_loses_nothing_and_the_next_run_finishes(clone: Clone) -> None:
     command(clone("warm"))  # so that no kill meets the writing of byte code
-    chosen = calls_of_a_run(clone("quiet"))
+    quiet = clone("quiet")
+    deliver(quiet)
+    log = quiet.landing.parent / "calls.log"
+    chosen = kills.points(partial(command, quiet), log, CALLS, most=kills.most_of_each(5), status=(1,))
     assert {"linkat", "unlink", "renameat2", "syncfs", "sendto"} <= {call for call, _ in chosen}
-    problems: list[str] = []
-    killed = 0
-    for call, number in chosen:
+    sweep = kills.Sweep(chosen)
+    for call, number in sweep:
         settings = clone(f"{call}_{number}")
         root = settings.landing.parent
         truth = deliver(settings)
-        inject = f"inject={call}:signal=KILL:when={number}"
-        first = command(settings, "strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
-        killed += first.returncode in (-9, 137)
-        where = f"kill before {call} #{number}"
-        problems += [f"{where}, at once: {each}" for each in violations_at_any_instant(truth, root, settings.database)]
-        second = command(settings)
-        if second.returncode not in (0, 1):
-            problems.append(f"{where}: the next run ended with {second.returncode}: {second.stderr[-300:]}")
-        problems += [
-            f"{where}, after the next run: {each}" for each in violations_at_rest(truth, root, settings.database)
-        ]
-    print(f"kill points: {len(chosen)}, killed: {killed}, violations: {len(problems)}")
-    assert not problems
-    assert killed >= len(chosen) * 0.9
+        sweep.kill((call, number), partial(command, settings))
+        sweep.tell("at once", violations_at_any_instant(truth, root, settings.database))
+        sweep.must_end(command(settings), 1)
+        sweep.tell("after the next run", violations_at_rest(truth, root, settings.database))
+    sweep.judge(missed=0)
 
 
 @pytest.mark.req("W5")

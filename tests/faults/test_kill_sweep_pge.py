@@ -6,28 +6,19 @@ Whatever happens to it: a whole delivery or none, never two.
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import shutil
-import subprocess
-import sys
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from cloning import Clone
-from orbitory.settings import CHECKOUT
+from faults import kills
 from pge_runs import GOOD, Bench, bench_at
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-]
+pytestmark = kills.marks
 
 CALLS = ("linkat", "rename", "renameat2", "unlink", "rmdir", "mkdir", "syncfs", "fsync", "sendto", "chmod", "fchmodat")
-MOST_OF_EACH = int(os.environ.get("ORBITORY_TEST_KILL_POINTS", "5"))
 NAME = "VQLKM.probe.1.P000001.txt"
 
 
@@ -44,20 +35,12 @@ with open_site(actor="worker") as site:
 """
 
 
-def command(bench: Bench, strace: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[str]:
-    return python(bench, strace, "-m", "orbitory", *words, "--json")
+def command(bench: Bench, *words: str, strace: Sequence[str] = ()) -> kills.Done:
+    return kills.orbitory(bench.settings, *words, strace=strace)
 
 
-def python(bench: Bench, strace: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "ORBITORY_DATABASE": bench.settings.database,
-        "ORBITORY_ROOT": str(bench.settings.landing.parent),
-        "ORBITORY_CATALOGUE": str(bench.settings.catalogue),
-        "PYTHONPATH": str(CHECKOUT / "include"),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    line = [*strace, sys.executable, *words]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
+def one_try(bench: Bench, number: int, strace: Sequence[str] = ()) -> kills.Done:
+    return kills.python(bench.settings, "-c", ONE_TRY, str(number), strace=strace)
 
 
 def prepare(bench: Bench) -> int:
@@ -65,18 +48,14 @@ def prepare(bench: Bench) -> int:
     return bench.instance(contents=(b"alpha", b"beta"))
 
 
-def calls_of_a_run(bench: Bench, *words: str, calls: tuple[str, ...] = CALLS) -> list[tuple[str, int]]:
-    """(call, its number) of what a quiet run does to files and inventory, evenly sampled; ``words``: who runs it."""
-    number, log = prepare(bench), bench.folder / "calls.log"
-    run = python(bench, ("strace", "-qq", "-o", str(log), "-e", f"trace={','.join(calls)}"), *words, str(number))
-    assert run.returncode == 0, run.stderr
-    counts: Counter[str] = Counter()
-    points: dict[str, list[tuple[str, int]]] = {}
-    for line in log.read_text().splitlines():
-        if match := re.match(r"(\w+)\(", line):
-            counts[match[1]] += 1
-            points.setdefault(match[1], []).append((match[1], counts[match[1]]))
-    return [point for each in points.values() for point in each[:: max(1, len(each) // MOST_OF_EACH)]]
+def points_of(bench: Bench, *words: str, calls: Sequence[str] = CALLS) -> list[kills.Point]:
+    """``words``: who runs it."""
+    number = prepare(bench)
+
+    def run(strace: Sequence[str]) -> kills.Done:
+        return kills.python(bench.settings, *words, str(number), strace=strace)
+
+    return kills.points(run, bench.folder / "calls.log", calls, most=kills.most_of_each(5))
 
 
 def violations_at_any_instant(bench: Bench, number: int) -> list[str]:
@@ -136,31 +115,26 @@ def test_a_kill_before_any_change_delivers_all_or_nothing_and_the_next_worker_fi
     with bench("warm").holdings as _:
         pass
     quiet = bench("quiet")
-    chosen = calls_of_a_run(quiet, "-m", "orbitory", "run-pge")
+    chosen = points_of(quiet, "-m", "orbitory", "run-pge")
     quiet.holdings.db.close()
     assert {"linkat", "rename", "renameat2", "syncfs", "sendto"} <= {call for call, _ in chosen}, chosen
-    problems: list[str] = []
-    killed = 0
-    for call, at in chosen:
+    sweep = kills.Sweep(chosen)
+    for call, at in sweep:
         made = bench(f"{call}_{at}")
         number = prepare(made)
-        first = command(made, injecting(call, "signal=KILL", at), "run-pge", str(number))
-        killed += first.returncode in (-9, 137)
-        where = f"kill before {call} #{at}"
-        problems += [f"{where}, at once: {each}" for each in violations_at_any_instant(made, number)]
+
+        def run(strace: Sequence[str], made: Bench = made, number: int = number) -> kills.Done:
+            return command(made, "run-pge", str(number), strace=strace)
+
+        sweep.kill((call, at), run)
+        sweep.tell("at once", violations_at_any_instant(made, number))
         made.holdings.sql("UPDATE pge_instance SET lease_until = now() - interval '1 second' WHERE state = 'running'")
-        second = command(made, (), "run-pge", "--ready")
-        if second.returncode:
-            problems.append(f"{where}: the next worker ended with {second.returncode}: {second.stderr[-300:]}")
-        problems += [f"{where}, after the next: {each}" for each in violations_at_any_instant(made, number)]
-        third = command(made, (), "ingest", "pge")
-        if third.returncode:
-            problems.append(f"{where}: the ingest ended with {third.returncode}: {third.stderr[-300:]}")
-        problems += [f"{where}, at rest: {each}" for each in violations_at_rest(made, number)]
+        sweep.must_end(command(made, "run-pge", "--ready"))
+        sweep.tell("after the next", violations_at_any_instant(made, number))
+        sweep.must_end(command(made, "ingest", "pge"))
+        sweep.tell("at rest", violations_at_rest(made, number))
         made.holdings.db.close()
-    print(f"kill points: {len(chosen)}, killed: {killed}, violations: {len(problems)}")
-    assert not problems, "\n".join(problems)
-    assert killed >= len(chosen) * 0.9
+    sweep.judge(missed=0)
 
 
 @pytest.mark.req("F51")
@@ -178,23 +152,23 @@ def test_a_worker_that_is_ended_or_refused_about_the_rename_delivers_once_and_kn
         return bench_at(clone(name), folder)
 
     quiet = bench("quiet")
-    chosen = calls_of_a_run(quiet, "-c", ONE_TRY, calls=("renameat2", "fsync", "syncfs"))
+    chosen = points_of(quiet, "-c", ONE_TRY, calls=("renameat2", "fsync", "syncfs"))
     quiet.holdings.db.close()
     assert {"renameat2", "fsync", "syncfs"} <= {call for call, _ in chosen}, chosen
     problems: list[str] = []
     for call, at in chosen:
         made = bench(f"{call}_{at}")
         number = prepare(made)
-        first = python(made, injecting(call, what, at), "-c", ONE_TRY, str(number))
+        first = one_try(made, number, injecting(call, what, at))
         where, row = f"{what} at {call} #{at}", made.row(number)
         print(where, first.returncode, first.stdout.strip(), row["state"])
         problems += [f"{where}, at once: {each}" for each in violations_at_any_instant(made, number)]
         if made.delivered(number) and row["state"] != "delivered":
             problems.append(f"{where}: its delivery stands, but it is {row['state']}")
-        second = python(made, (), "-c", ONE_TRY, str(number))
+        second = one_try(made, number)
         if second.stdout.strip() != "delivered":
             problems.append(f"{where}: the next try: {second.stdout}{second.stderr[-300:]}")
-        third = command(made, (), "ingest", "pge")
+        third = command(made, "ingest", "pge")
         if third.returncode:
             problems.append(f"{where}: the ingest ended with {third.returncode}: {third.stderr[-300:]}")
         problems += [f"{where}, at rest: {each}" for each in violations_at_rest(made, number)]

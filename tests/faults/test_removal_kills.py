@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cloning import Clone
+from faults import kills
 from faults.oracle import Truth, violations_at_any_instant
 from footprints import strips
 from orbitory.audit import audit
@@ -22,13 +20,9 @@ from orbitory.removal import Selection, plan
 from orbitory.settings import Settings
 from orbitory.site import open_site
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-]
+pytestmark = kills.marks
 
 CALLS = ("renameat2", "mkdir", "syncfs", "fsync", "sendto")
-MOST_OF_EACH = int(os.environ.get("ORBITORY_TEST_KILL_POINTS", "2"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,30 +65,15 @@ def standing(root: Path) -> dict[str, bytes]:
     }
 
 
-def command(at: Prepared, action: str, *strace: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "ORBITORY_DATABASE": at.settings.database,
-        "ORBITORY_ROOT": str(at.settings.landing.parent),
-        "ORBITORY_CATALOGUE": str(at.settings.catalogue),
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "include"),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    line = [*strace, sys.executable, "-m", "orbitory", "delete", action, at.hash, "--force", "--json"]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
+def command(at: Prepared, action: str, strace: Sequence[str] = ()) -> kills.Done:
+    return kills.orbitory(at.settings, "delete", action, at.hash, "--force", strace=strace)
 
 
-def calls_of(at: Prepared, action: str) -> list[tuple[str, int]]:
-    """(call, its number) of what a quiet run does to files and inventory, evenly sampled, the last ones always."""
+def points_of(at: Prepared, action: str) -> list[kills.Point]:
     log = at.settings.landing.parent / f"calls{action}.log"
-    run = command(at, action, "strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}")
-    assert run.returncode == 0, run.stderr
-    counts: Counter[str] = Counter(
-        match[1] for line in log.read_text().splitlines() if (match := re.match(r"(\w+)\(", line))
-    )
-    assert {"renameat2", "syncfs", "sendto"} <= set(counts)
-    return [
-        (call, number) for call, count in counts.items() for number in range(count, 0, -max(1, count // MOST_OF_EACH))
-    ]
+    found = kills.points(partial(command, at, action), log, CALLS, most=kills.most_of_each(2))
+    assert {"renameat2", "syncfs", "sendto"} <= {call for call, _ in found}
+    return found
 
 
 def at_any_instant(at: Prepared) -> list[str]:
@@ -130,34 +109,26 @@ def test_a_kill_before_any_change_of_a_removal_loses_nothing_and_the_same_call_f
     prepared = {"--apply": prepare(clone("prepared"))}
     prepared["--undo"] = copy(clone, prepared["--apply"], "applied")
     assert command(prepared["--undo"], "--apply").returncode == 0
-    problems: list[str] = []
-    points = {action: calls_of(copy(clone, at, f"quiet{action[2:]}"), action) for action, at in prepared.items()}
-    killed = 0
-    for action, call, number in [(action, *point) for action, each in points.items() for point in each]:
-        where = f"{action}, kill before {call} #{number}"
-        at = copy(clone, prepared[action], f"{action[2:]}_{call}_{number}")
-        inject = f"inject={call}:signal=KILL:when={number}"
-        first = command(at, action, "strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
-        killed += first.returncode in (-9, 137)
-        problems += [f"{where}, at once: {each}" for each in at_any_instant(at)]
-        second = command(at, action)
-        if second.returncode:
-            problems.append(f"{where}: the next one ended with {second.returncode}: {second.stderr[-300:]}")
-        gone = at.going if action == "--apply" else frozenset[str]()
-        problems += [f"{where}, after the next one: {each}" for each in at_rest(at, gone)]
-        if action == "--apply" and number % 3 == 0:  # an interrupted removal can be brought back, too
-            assert command(at, "--undo").returncode == 0
-            problems += [f"{where}, brought back: {each}" for each in at_rest(at, frozenset())]
-    chosen = sum(len(each) for each in points.values())
-    print(f"kill points: {chosen}, killed: {killed}, violations: {len(problems)}")
-    assert not problems
-    assert killed >= chosen * 0.9 - 1  # how often the inventory is asked at the very end differs a little
+    for action, ready in prepared.items():
+        sweep = kills.Sweep(points_of(copy(clone, ready, f"quiet{action[2:]}"), action))
+        for call, number in sweep:
+            at = copy(clone, ready, f"{action[2:]}_{call}_{number}")
+            sweep.kill((call, number), partial(command, at, action))
+            sweep.tell("at once", at_any_instant(at))
+            sweep.must_end(command(at, action))
+            gone = at.going if action == "--apply" else frozenset[str]()
+            sweep.tell("after the next one", at_rest(at, gone))
+            if action == "--apply" and number % 3 == 0:  # an interrupted removal can be brought back, too
+                assert command(at, "--undo").returncode == 0
+                sweep.tell("brought back", at_rest(at, frozenset()))
+        sweep.judge()
 
 
 def test_a_removal_that_was_cut_short_can_be_turned_back_at_once_and_nobody_else_finishes_it(clone: Clone) -> None:
     at = prepare(clone("turned"))
-    inject = "inject=renameat2:signal=KILL:when=3"
-    assert command(at, "--apply", "strace", "-qq", "-o", "/dev/null", "-e", "trace=renameat2", "-e", inject).returncode
+    sweep = kills.Sweep([("renameat2", 3)])
+    sweep.kill(("renameat2", 3), partial(command, at, "--apply"))
+    sweep.judge(missed=0)
     with open_site(actor="test", settings=at.settings) as site:
         told = [each.detail for each in audit(site)]
         assert told == ["its removal was cut short: repeat `--apply`"]

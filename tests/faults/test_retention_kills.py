@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import pytest
 
 from cloning import Clone
+from faults import kills
 from faults.oracle import Truth, violations_at_any_instant
 from footprints import strips
 from holdings import Holdings
@@ -23,14 +19,10 @@ from orbitory.settings import Settings
 from orbitory.site import open_site
 from retaining import expire_at, files, key, past
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-]
+pytestmark = kills.marks
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., kills.Done]
 CALLS = ("renameat2", "mkdir", "unlink", "unlinkat", "rmdir", "syncfs", "sendto")
-MOST_OF_EACH = int(os.environ.get("ORBITORY_TEST_KILL_POINTS", "2"))
 #: The command a week later: nobody can date a link or a folder back.
 LATER = (
     "import datetime, sys, orbitory.retention.run as run; from orbitory.cli import main; now = run.clock;"
@@ -84,34 +76,12 @@ def prepare(settings: Settings) -> Prepared:
         )
 
 
-def command(settings: Settings, line: Sequence[str], strace: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "ORBITORY_DATABASE": settings.database,
-        "ORBITORY_ROOT": str(settings.landing.parent),
-        "ORBITORY_CATALOGUE": str(settings.catalogue),
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "include"),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    words = [*strace, sys.executable, "-c", LATER, *line]
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+def command(settings: Settings, line: Sequence[str], strace: Sequence[str] = ()) -> kills.Done:
+    return kills.python(settings, "-c", LATER, *line, strace=strace)
 
 
-def expire(settings: Settings, strace: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def expire(settings: Settings, strace: Sequence[str] = ()) -> kills.Done:
     return command(settings, ("expire", "--json"), strace)
-
-
-def calls_of(settings: Settings, run: Run) -> list[tuple[str, int]]:
-    """(call, its number) of what a quiet run does, evenly sampled, the last ones always."""
-    log = settings.landing.parent / "calls.log"
-    done = run(settings, ("strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"))
-    assert done.returncode == 0, done.stderr
-    counts: Counter[str] = Counter(
-        match[1] for line in log.read_text().splitlines() if (match := re.match(r"(\w+)\(", line))
-    )
-    assert {"renameat2", "syncfs", "sendto"} <= set(counts)
-    return [
-        (call, number) for call, count in counts.items() for number in range(count, 0, -max(1, count // MOST_OF_EACH))
-    ]
 
 
 def at_any_instant(at: Prepared) -> list[str]:
@@ -155,23 +125,19 @@ def sweep(
     clone: Clone, run: Run, prepared: Callable[[Settings], Prepared], at_rest: Callable[[Prepared], list[str]]
 ) -> None:
     first_of_all = prepared(clone("prepared"))
-    points = calls_of(clone.copy(first_of_all.settings, "quiet"), run)
-    problems: list[str] = []
-    killed = 0
-    for call, number in points:
-        where = f"kill before {call} #{number}"
+    quiet = clone.copy(first_of_all.settings, "quiet")
+    log = quiet.landing.parent / "calls.log"
+    swept = kills.Sweep(kills.points(partial(run, quiet), log, CALLS, most=kills.most_of_each(2)))
+    assert {"renameat2", "syncfs", "sendto"} <= {call for call, _ in swept.points}
+    for call, number in swept:
         at = replace(first_of_all, settings=clone.copy(first_of_all.settings, f"at_{call}_{number}"))
-        inject = f"inject={call}:signal=KILL:when={number}"
-        first = run(at.settings, ("strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
-        killed += first.returncode in (-9, 137)
-        problems += [f"{where}, at once: {each}" for each in at_any_instant(at)]
+        swept.kill((call, number), partial(run, at.settings))
+        swept.tell("at once", at_any_instant(at))
         second = run(at.settings)
-        if second.returncode and "has no such granule" not in second.stderr:
-            problems.append(f"{where}: the next one ended with {second.returncode}: {second.stderr[-300:]}")
-        problems += [f"{where}, after the next one: {each}" for each in at_rest(at)]
-    print(f"kill points: {len(points)}, killed: {killed}, violations: {len(problems)}")
-    assert not problems
-    assert killed >= len(points) * 0.9 - 1  # how often the inventory is asked at the very end differs a little
+        if "has no such granule" not in second.stderr:  # what was to be restored is back already
+            swept.must_end(second)
+        swept.tell("after the next one", at_rest(at))
+    swept.judge()
 
 
 @pytest.mark.req("G22", "N10", "F51")
@@ -203,7 +169,7 @@ def test_a_kill_before_any_change_of_a_restore_loses_nothing_and_the_next_one_fi
             with_its_name["key"] = key(archive, 3)
         return at
 
-    def restore(settings: Settings, strace: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    def restore(settings: Settings, strace: Sequence[str] = ()) -> kills.Done:
         return command(settings, ("restore", with_its_name["key"]), strace)
 
     def restored(at: Prepared) -> list[str]:

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from airflow_world import copy_catalogue
 from cloning import Clone
+from faults import kills
 from faults.oracle import Truth, violations_at_any_instant
+from mirroring import deliver, mirrored_catalogue
 from orbitory import removal
 from orbitory.audit import audit
 from orbitory.digest import digest
-from orbitory.ingest.run import ingest
 from orbitory.mirror.copying import mirror
 from orbitory.settings import Settings
 from orbitory.site import open_site
 from scanning import compare, later
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-]
+pytestmark = kills.marks
 
 CALLS = ("renameat2", "rename", "link", "linkat", "unlink", "fsync", "syncfs", "sendto")
 #: Of these every one is a point: between two of them bytes stand in no final place.
 ALL_OF = {"renameat2", "rename", "link", "linkat", "fsync", "syncfs"}
-MOST_OF_EACH = int(os.environ.get("ORBITORY_TEST_KILL_POINTS", "2"))
 AUDIT, MIRROR = ("audit", "--fixity", "--reconcile"), ("mirror", "run")
 
 
@@ -51,20 +43,15 @@ class Prepared:
 
 def prepare(settings: Settings, catalogue: Path) -> Prepared:
     settings = replace(settings, catalogue=catalogue, mirrors={"default": settings.landing.parent / "second"})
-    landing = settings.landing / "correlative"
-    landing.mkdir(parents=True)
-    for number in range(8):
-        (landing / f"site_{number}.csv").write_bytes(b"a,b\n%d,%d\n" % (number, number**9))
-        os.utime(landing / f"site_{number}.csv", (0, 0))
-    assert ingest(settings, "correlative").archived == 8
+    deliver(settings, *range(8))
     with open_site(actor="test", settings=settings) as site:
         assert mirror(site, "default").copied == 8
         before = digest(site.inventory, site.storage).digest
     files = {each.name: each for each in settings.storage.rglob("*.csv")}
     contents = {file.read_bytes() for file in files.values()} | {b"dark"}
-    files["site_3.csv"].unlink()
-    bad = files["site_5.csv"].read_bytes()[::-1]
-    files["site_5.csv"].write_bytes(bad)
+    files["site_03.csv"].unlink()
+    bad = files["site_05.csv"].read_bytes()[::-1]
+    files["site_05.csv"].write_bytes(bad)
     (settings.storage / "stray.bin").write_bytes(b"dark")
     compare(settings)
     return Prepared(settings=settings, digest=before, contents=frozenset(contents | {bad}))
@@ -76,25 +63,16 @@ def copy(clone: Clone, of: Prepared, name: str) -> Prepared:
     return replace(of, settings=replace(settings, catalogue=of.settings.catalogue, mirrors=mirrors))
 
 
-def command(at: Prepared, *strace: str, verb: Sequence[str] = AUDIT) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "ORBITORY_DATABASE": at.settings.database,
-        "ORBITORY_ROOT": str(at.settings.landing.parent),
-        "ORBITORY_CATALOGUE": str(at.settings.catalogue),
-        "ORBITORY_MIRROR": str(at.settings.mirrors["default"]),
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "include"),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+def command(at: Prepared, verb: Sequence[str], strace: Sequence[str] = ()) -> kills.Done:
     later(at.settings)
-    line = [*strace, sys.executable, "-m", "orbitory", *verb, "--json"]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return kills.orbitory(at.settings, *verb, strace=strace, ORBITORY_MIRROR=str(at.settings.mirrors["default"]))
 
 
 def at_any_instant(at: Prepared) -> list[str]:
     """What is visible is there, whole but for what was damaged before; and no content is gone from the zones."""
     root = at.settings.landing.parent
     found = violations_at_any_instant(Truth("correlative", {}), root, at.settings.database)
-    found = [each for each in found if "site_3.csv" not in each and "site_5.csv" not in each]
+    found = [each for each in found if "site_03.csv" not in each and "site_05.csv" not in each]
     everywhere = Counter(
         each.read_bytes()
         for zone in ("storage", "quarantine", "second")
@@ -115,23 +93,9 @@ def at_rest(at: Prepared) -> list[str]:
     return found
 
 
-def points_of(at: Prepared, log: Path, verb: Sequence[str]) -> list[tuple[str, int]]:
-    """(call, its number) of what a quiet run changes: every one of some calls, some of the others."""
-    run = command(at, "strace", "-qq", "-f", "-o", str(log), "-e", f"trace={','.join(CALLS)}", verb=verb)
-    assert run.returncode in (0, 1), run.stderr
-    counts = Counter(match[1] for line in log.read_text().splitlines() if (match := re.match(r"\d+\s+(\w+)\(", line)))
-    return [
-        (call, n)
-        for call, count in counts.items()
-        for n in range(count, 0, -1 if call in ALL_OF else -max(1, count // MOST_OF_EACH))
-    ]
-
-
-def mirrored_catalogue(folder: Path) -> Path:
-    catalogue = copy_catalogue(folder)
-    product = catalogue / "products" / "correlative.toml"
-    product.write_text(product.read_text() + "mirror = true\n")
-    return catalogue
+def points_of(at: Prepared, log: Path, verb: Sequence[str]) -> list[kills.Point]:
+    run, most = partial(command, at, verb), kills.most_of_each(2)
+    return kills.points(run, log, CALLS, most=most, every=ALL_OF, status=(0, 1), children=True)
 
 
 @pytest.mark.req("B8", "B9", "F51")
@@ -141,53 +105,40 @@ def test_a_kill_before_any_change_of_an_audit_loses_nothing_and_the_next_run_fin
     clone: Clone, tmp_path: Path
 ) -> None:
     catalogue = mirrored_catalogue(tmp_path / "catalogue")
-    command(prepare(clone("warm"), catalogue))  # so that no kill meets the writing of byte code
+    command(prepare(clone("warm"), catalogue), AUDIT)  # so that no kill meets the writing of byte code
     prepared = prepare(clone("prepared"), catalogue)
     quiet = copy(clone, prepared, "quiet")
     points = points_of(quiet, tmp_path / "calls.log", AUDIT)
     assert at_rest(quiet) == []
     assert {"renameat2", "link", "fsync", "sendto"} <= {call for call, _ in points}
-    problems: list[str] = []
-    killed = 0
-    for call, number in points:
-        where = f"kill before {call} #{number}"
+    sweep = kills.Sweep(points)
+    for call, number in sweep:
         at = copy(clone, prepared, f"{call}_{number}")
-        inject = f"inject={call}:signal=KILL:when={number}"
-        first = command(at, "strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
-        killed += first.returncode in (-9, 137)
-        problems += [f"{where}, at once: {each}" for each in at_any_instant(at)]
+        sweep.kill((call, number), partial(command, at, AUDIT))
+        sweep.tell("at once", at_any_instant(at))
         for _ in range(2):  # what only one look has seen since waits for the next
-            second = command(at)
-        problems += [f"{where}, at rest: {each}" for each in at_rest(at)]
-        if second.returncode:
-            problems.append(f"{where}: the next ones ended with {second.returncode}: {second.stderr[-300:]}")
-    print("\n".join(problems))
-    print(f"kill points: {len(points)}, killed: {killed}, violations: {len(problems)}")
-    assert not problems
-    assert killed >= len(points) * 0.9 - 1  # how often the inventory is asked at the very end differs a little
+            second = command(at, AUDIT)
+        sweep.tell("at rest", at_rest(at))
+        sweep.must_end(second)
+    sweep.judge()
 
 
 def prepare_mirror(settings: Settings, catalogue: Path) -> Prepared:
     """A mirror that has some copies, of which one has rotted and one is of a file that left for good."""
     settings = replace(settings, catalogue=catalogue, mirrors={"default": settings.landing.parent / "second"})
-    landing = settings.landing / "correlative"
-    landing.mkdir(parents=True)
     for first in (0, 4):
-        for number in range(first, first + 4):
-            (landing / f"site_{number}.csv").write_bytes(b"a,b\n%d,%d\n" % (number, number**9))
-            os.utime(landing / f"site_{number}.csv", (0, 0))
-        assert ingest(settings, "correlative").archived == 4
+        deliver(settings, *range(first, first + 4))
         if not first:
             with open_site(actor="test", settings=settings) as site:
                 assert mirror(site, "default").copied == 4
-                shown = removal.plan(site, removal.Selection(kind="list", names=("site_1.csv",)))
+                shown = removal.plan(site, removal.Selection(kind="list", names=("site_01.csv",)))
                 removal.apply(site, shown.hash, approval="test")
     with psycopg.connect(settings.database, autocommit=True) as connection:
         connection.execute("UPDATE removal_item SET state = 'emptied', trash_path = NULL")
         connection.execute(
             "UPDATE mirror_copy SET copied_at = now() - interval '2 days', verified_at = now() - interval '2 days'"
         )
-    (rotten,) = settings.mirrors["default"].rglob("site_2.csv")
+    (rotten,) = settings.mirrors["default"].rglob("site_02.csv")
     rotten.chmod(0o644)
     rotten.write_bytes(b"rotten")
     with open_site(actor="test", settings=settings) as site:
@@ -223,25 +174,17 @@ def copies_differ(at: Prepared) -> list[str]:
 @pytest.mark.timeout(1200)
 def test_a_kill_before_any_change_of_a_mirror_run_is_made_good_by_the_next_runs(clone: Clone, tmp_path: Path) -> None:
     catalogue = mirrored_catalogue(tmp_path / "catalogue")
-    command(prepare_mirror(clone("warm"), catalogue), verb=MIRROR)
+    command(prepare_mirror(clone("warm"), catalogue), MIRROR)
     prepared = prepare_mirror(clone("prepared"), catalogue)
     points = points_of(copy(clone, prepared, "quiet"), tmp_path / "calls.log", MIRROR)
     assert {"rename", "unlink", "syncfs", "sendto"} <= {call for call, _ in points}
-    problems: list[str] = []
-    killed = 0
-    for call, number in points:
-        where = f"kill before {call} #{number}"
+    sweep = kills.Sweep(points)
+    for call, number in sweep:
         at = copy(clone, prepared, f"{call}_{number}")
-        inject = f"inject={call}:signal=KILL:when={number}"
-        first = command(at, "strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject, verb=MIRROR)
-        killed += first.returncode in (-9, 137)
-        problems += [f"{where}, at once: {each}" for each in at_any_instant(at)]
+        sweep.kill((call, number), partial(command, at, MIRROR))
+        sweep.tell("at once", at_any_instant(at))
         for _ in range(2):  # the first finds what has rotted, the second makes it anew
-            second = command(at, verb=MIRROR)
-        problems += [f"{where}, at rest: {each}" for each in (*at_rest(at), *copies_differ(at))]
-        if second.returncode:
-            problems.append(f"{where}: the next ones ended with {second.returncode}: {second.stderr[-300:]}")
-    print("\n".join(problems))
-    print(f"kill points: {len(points)}, killed: {killed}, violations: {len(problems)}")
-    assert not problems
-    assert killed >= len(points) * 0.9 - 1  # how often the inventory is asked at the very end differs a little
+            second = command(at, MIRROR)
+        sweep.tell("at rest", [*at_rest(at), *copies_differ(at)])
+        sweep.must_end(second)
+    sweep.judge()

@@ -14,11 +14,13 @@ import pytest
 
 from airflow_world import copy_catalogue
 from ingesting import digest_of
+from mirroring import deliver, flip, mirrored, stored
 from orbitory import removal
 from orbitory.catalogue import load
 from orbitory.errors import ConfigurationError, IntegrityError, Transient
 from orbitory.ingest.run import ingest
-from orbitory.mirror.copying import _alone, mirror
+from orbitory.inventory.locks import Lock, alone
+from orbitory.mirror.copying import mirror
 from orbitory.mirror.figures import mirrors_of, status
 from orbitory.mirror.repairing import repair
 from orbitory.mirror.restoring import restore
@@ -30,29 +32,11 @@ from scanning import compare, found, read, violations
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> Path:
-    """The shipped one, with a second copy of correlative data."""
-    folder = copy_catalogue(tmp_path / "catalogue")
-    product = folder / "products" / "correlative.toml"
-    product.write_text(product.read_text() + "mirror = true\n")
-    return folder
-
-
-@pytest.fixture
-def archive(settings: Settings, catalogue: Path, tmp_path: Path) -> Settings:
+def archive(settings: Settings, tmp_path: Path) -> Settings:
     """Twelve archived files and an empty mirror."""
-    made = replace(settings, catalogue=catalogue, mirrors={"default": tmp_path / "second"})
+    made = mirrored(settings, tmp_path)
     deliver(made, *range(12))
     return made
-
-
-def deliver(settings: Settings, *numbers: int) -> None:
-    landing = settings.landing / "correlative"
-    landing.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (landing / f"site_{number:02}.csv").write_bytes(b"a,b\n%d,%d\n" % (number, number**9))
-        os.utime(landing / f"site_{number:02}.csv", (0, 0))
-    assert ingest(settings, "correlative").archived == len(numbers)
 
 
 @pytest.fixture
@@ -61,20 +45,8 @@ def site(archive: Settings) -> Iterator[Site]:
         yield opened
 
 
-def stored(settings: Settings, number: int) -> Path:
-    (file,) = settings.storage.rglob(f"site_{number:02}.csv")
-    return file
-
-
 def copy_of(settings: Settings, number: int) -> Path:
     return settings.mirrors["default"] / stored(settings, number).relative_to(settings.storage)
-
-
-def flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[2] ^= 4
-    file.chmod(0o644)
-    file.write_bytes(bytes(content))
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -387,7 +359,7 @@ def test_a_name_that_a_mirror_cannot_take_is_told_and_no_original_is_blamed(arch
 def test_only_one_run_at_a_time_writes_to_a_mirror(archive: Settings, site: Site) -> None:
     with (
         open_site(actor="other", settings=archive) as other,
-        _alone(other, "default"),
+        alone(other.inventory, Lock.MIRROR, "default"),
         pytest.raises(Transient, match="wait for its end"),
     ):
         mirror(site, "default")

@@ -12,14 +12,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from airflow_world import copy_catalogue
 from cloning import Clone, clone
+from mirroring import deliver, flip, mirrored, stored
 from orbitory.errors import IntegrityError
 from orbitory.ingest.run import ingest
+from orbitory.inventory.locks import Lock, alone
 from orbitory.mirror.copying import mirror
 from orbitory.mirror.figures import status
 from orbitory.mirror.place import SENTINEL, Folder
-from orbitory.mirror.repairing import one_repair, repair
+from orbitory.mirror.repairing import repair
 from orbitory.quarantine import quarantined
 from orbitory.settings import Settings
 from orbitory.site import Site, open_site
@@ -34,21 +35,9 @@ pytestmark = pytest.mark.req("B8")
 @pytest.fixture
 def archive(settings: Settings, tmp_path: Path) -> Settings:
     """Twelve archived files whose product type has a mirror."""
-    folder = copy_catalogue(tmp_path / "catalogue")
-    product = folder / "products" / "correlative.toml"
-    product.write_text(product.read_text() + "mirror = true\n")
-    made = replace(settings, catalogue=folder, mirrors={"default": tmp_path / "second"})
+    made = mirrored(settings, tmp_path)
     deliver(made, *range(12))
     return made
-
-
-def deliver(settings: Settings, *numbers: int) -> None:
-    landing = settings.landing / "correlative"
-    landing.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        (landing / f"site_{number:02}.csv").write_bytes(b"a,b\n%d,%d\n" % (number, number**9))
-        os.utime(landing / f"site_{number:02}.csv", (0, 0))
-    assert ingest(settings, "correlative").archived == len(numbers)
 
 
 @pytest.fixture
@@ -58,11 +47,6 @@ def site(archive: Settings) -> Iterator[Site]:
         yield opened
 
 
-def stored(settings: Settings, number: int) -> Path:
-    (file,) = settings.storage.rglob(f"site_{number:02}.csv")
-    return file
-
-
 def copy_of(settings: Settings, number: int) -> Path:
     (file,) = settings.mirrors["default"].rglob(f"site_{number:02}.csv")
     return file
@@ -70,13 +54,6 @@ def copy_of(settings: Settings, number: int) -> Path:
 
 def number_of(site: Site, number: int) -> int:
     return int(site.inventory.all("repair_named", name=f"site_{number:02}.csv")[0]["id"])
-
-
-def flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[2] ^= 4
-    file.chmod(0o644)
-    file.write_bytes(bytes(content))
 
 
 def yesterday(settings: Settings) -> None:
@@ -220,8 +197,11 @@ def test_what_an_earlier_try_left_half_written_does_not_stop_a_repair(archive: S
 def test_two_repairs_of_one_file_do_not_meet(archive: Settings, site: Site) -> None:
     flip(stored(archive, 4))
     number = number_of(site, 4)
-    with open_site(actor="another", settings=archive) as another, one_repair(another, number) as alone:
-        assert alone
+    with (
+        open_site(actor="another", settings=archive) as another,
+        alone(another.inventory, Lock.REPAIR, number) as taken,
+    ):
+        assert taken
         (told,) = repair(site, [number])
         assert not told.repaired and "by somebody else" in told.detail
     assert repair(site, [number])[0].repaired

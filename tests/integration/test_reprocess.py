@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from answers import Orbitory
 from orbitory.catalogue import load
-from orbitory.cli import main
 from orbitory.digest import digest
 from orbitory.errors import ConfigurationError, IntegrityError
 from orbitory.ingest.run import ingest
@@ -387,52 +387,37 @@ def test_a_report_without_a_request_says_so(settings: Settings) -> None:
 # The command line
 
 
-@pytest.fixture
-def orbitory(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    for name, value in environment.items():
-        if name.startswith("ORBITORY_"):
-            monkeypatch.setenv(name, value)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        return main(["reprocess", *words]), *capfd.readouterr()
-
-    return run
-
-
 ALL = ("--product", "viirs_sdr", "--from", "1990-01-01", "--to", "2100-01-01")
 
 
 @pytest.mark.req("W9")
-def test_a_dry_run_says_how_much_and_writes_nothing(archive: Settings, orbitory: Callable[..., Any]) -> None:
+def test_a_dry_run_says_how_much_and_writes_nothing(archive: Settings, orbitory: Orbitory) -> None:
     before = writes(archive)
-    status, out, _ = orbitory(*ALL, "--dry-run", "--json")
-    told = json.loads(out)
-    assert status == 0 and told["request"] is None
+    answer = orbitory("reprocess", *ALL, "--dry-run", "--json")
+    told = answer.json
+    assert answer.status == 0 and told["request"] is None
     assert told["files"] > 0 and told["bytes"] > 0 and set(told) == {"request", "files", "bytes"}
     assert rows(archive, "SELECT * FROM reprocess_request") == [] and writes(archive) == before
-    status, out, _ = orbitory(*ALL, "--json")
-    done = json.loads(out)
-    assert status == 0 and done.items() >= {**told, "request": done["request"], "changed": 0, "problems": 0}.items()
+    answer = orbitory("reprocess", *ALL, "--json")
+    done = answer.json
+    assert (
+        answer.status == 0 and done.items() >= {**told, "request": done["request"], "changed": 0, "problems": 0}.items()
+    )
     (request_row,) = rows(archive, "SELECT * FROM reprocess_request")
     assert request_row["id"] == done["request"] and request_row["verdict"] == "success"
     assert request_row["reason"] == "command" and request_row["products"] == ["viirs_sdr"]
 
 
-def test_damage_is_violation_and_what_no_longer_parses_is_rejected(
-    archive: Settings, orbitory: Callable[..., Any]
-) -> None:
+def test_damage_is_violation_and_what_no_longer_parses_is_rejected(archive: Settings, orbitory: Orbitory) -> None:
     victim = next(file for file in stored(archive) if file.name.startswith("SVM"))
     size = victim.stat().st_size
     victim.chmod(0o644)
     victim.write_bytes(b"?" * size)
-    status, out, err = orbitory(*ALL, "--mode", "verify", "--json")
-    assert status == 4 and json.loads(out)["problems"] == 1
-    assert "1 archived files are missing or damaged" in err and victim.name in err
-    status, out, err = orbitory(*ALL)
-    assert status == 1 and "1 files with problems" in out and victim.name in err
+    told = orbitory("reprocess", *ALL, "--mode", "verify", "--json")
+    assert told.status == 4 and told.json["problems"] == 1
+    assert "1 archived files are missing or damaged" in told.err and victim.name in told.err
+    told = orbitory("reprocess", *ALL)
+    assert told.status == 1 and "1 files with problems" in told.out and victim.name in told.err
 
 
 @pytest.mark.parametrize(
@@ -448,10 +433,10 @@ def test_damage_is_violation_and_what_no_longer_parses_is_rejected(
     ],
 )
 def test_wrong_questions_are_told_what_is_wrong(
-    settings: Settings, orbitory: Callable[..., Any], words: tuple[str, ...], told: str
+    settings: Settings, orbitory: Orbitory, words: tuple[str, ...], told: str
 ) -> None:
-    status, out, err = orbitory(*words, "--json")
-    assert (status, out) == (2, "") and told in err
+    answer = orbitory("reprocess", *words, "--json")
+    assert (answer.status, answer.out) == (2, "") and told in answer.err
 
 
 def test_a_site_is_what_work_takes(archive: Settings) -> None:

@@ -6,27 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from answers import Answer, Orbitory
+from answers import Orbitory
 from footprints import Strips
-from orbitory.cli import main
 from retaining import archive, expire_at, key, keys
 
 __all__ = ["archive"]
-
-
-@pytest.fixture
-def orbitory(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Orbitory:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> Answer:
-        capfd.readouterr()
-        status = main(arguments)
-        return Answer(status, *capfd.readouterr())
-
-    return run
 
 
 @pytest.mark.req("G22", "N10")

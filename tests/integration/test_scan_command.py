@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from airflow_world import copy_catalogue
-from answers import Answer, Orbitory
-from orbitory.cli import main
-from orbitory.ingest.run import ingest
+from answers import Orbitory
+from mirroring import deliver, mirrored, stored
 from orbitory.settings import Settings
 from scanning import later
 
 
 @pytest.fixture
-def archive(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Eight archived files whose product type has a mirror."""
-    catalogue = copy_catalogue(tmp_path / "catalogue")
-    product = catalogue / "products" / "correlative.toml"
-    product.write_text(product.read_text() + "mirror = true\n")
-    ours = {**environment, "ORBITORY_CATALOGUE": str(catalogue), "ORBITORY_MIRROR": str(tmp_path / "second")}
-    for name, value in ours.items():
-        monkeypatch.setenv(name, value)
-    settings = Settings.from_environment(ours)
-    landing = settings.landing / "correlative"
-    landing.mkdir(parents=True)
-    for number in range(8):
-        (landing / f"site_{number}.csv").write_bytes(b"a,b\n%d,%d\n" % (number, number**9))
-        os.utime(landing / f"site_{number}.csv", (0, 0))
-    assert ingest(settings, "correlative").archived == 8
-    yield settings
-
-
-@pytest.fixture
-def orbitory(archive: Settings, capfd: pytest.CaptureFixture[str]) -> Orbitory:
-    def run(*arguments: str) -> Answer:
-        capfd.readouterr()
-        status = main(arguments)
-        return Answer(status, *capfd.readouterr())
-
-    return run
-
-
-def stored(settings: Settings, number: int) -> Path:
-    (file,) = settings.storage.rglob(f"site_{number}.csv")
-    return file
+def archive(orbitory: Orbitory, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Eight archived files whose product type has a mirror, which ``orbitory`` works on, too."""
+    made = mirrored(settings, tmp_path)
+    monkeypatch.setenv("ORBITORY_CATALOGUE", str(made.catalogue))
+    monkeypatch.setenv("ORBITORY_MIRROR", str(made.mirrors["default"]))
+    deliver(made, *range(8))
+    return made
 
 
 @pytest.mark.req("B8", "B9")
@@ -76,7 +48,7 @@ def test_each_command_is_a_run_of_its_own_and_tells_findings_as_violations(
     refused = orbitory("audit", "--fixity", "--no-hash")
     assert refused.status == 2 and "--no-hash goes with the whole audit alone" in refused.err
     told = orbitory("audit", "--fixity")
-    assert told.status == 4 and "site_4.csv" in told.out and "full cycle every" in told.out
+    assert told.status == 4 and "site_04.csv" in told.out and "full cycle every" in told.out
 
 
 @pytest.mark.req("B8")
@@ -87,7 +59,7 @@ def test_the_mirror_repairs_and_restores_on_the_command_line(orbitory: Orbitory,
     assert "8" in orbitory("mirror", "status").out and orbitory("mirror", "run").status == 0
     file, good = stored(archive, 4), stored(archive, 4).read_bytes()
     file.write_bytes(good[::-1])
-    answer = orbitory("repair", "site_4.csv", "--json")
+    answer = orbitory("repair", "site_04.csv", "--json")
     assert answer.status == 0 and answer.json["repaired"] == 1 and file.read_bytes() == good
     assert [each["reason"] for each in orbitory("quarantine", "list", "--json").json] == ["damaged"]
     whole = orbitory("repair", str(file.relative_to(archive.storage)))
@@ -111,14 +83,14 @@ def test_a_copy_that_rotted_is_1_and_a_mirror_in_trouble_does_not_stop_the_next(
         connection.execute(
             "UPDATE mirror_copy SET copied_at = now() - interval '2 days', verified_at = now() - interval '2 days'"
         )
-    copy = next(archive.mirrors["default"].rglob("site_3.csv"))
+    copy = next(archive.mirrors["default"].rglob("site_03.csv"))
     copy.chmod(0o644)
     copy.write_bytes(b"rotten")
     monkeypatch.setenv("ORBITORY_MIRROR_ANOTHER", str(archive.storage / "within"))
     answer = orbitory("mirror", "run", "--json")
     another, default = answer.json["mirrors"]
     assert answer.status == 1 and "a place of its own" in another["problem"]
-    assert default["verified"] == 7 and [each["path"].rsplit("/")[-1] for each in default["bad"]] == ["site_3.csv"]
+    assert default["verified"] == 7 and [each["path"].rsplit("/")[-1] for each in default["bad"]] == ["site_03.csv"]
     monkeypatch.delenv("ORBITORY_MIRROR_ANOTHER")
     told = orbitory("mirror", "status", "--json")
     assert told.status == 1 and told.json["mirrors"][0]["bad_files"] == 1
@@ -157,10 +129,6 @@ def test_an_unmounted_storage_is_4_and_says_so(orbitory: Orbitory, archive: Sett
         assert answer.status == 4 and "looks unmounted" in answer.err and answer.out == ""
 
 
-def test_nothing_is_mirrored_where_nobody_asks_for_it(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert main(["mirror", "status"]) == 0
-    assert "no product type asks" in capfd.readouterr().out
+def test_nothing_is_mirrored_where_nobody_asks_for_it(orbitory: Orbitory) -> None:
+    told = orbitory("mirror", "status")
+    assert told.status == 0 and "no product type asks" in told.out

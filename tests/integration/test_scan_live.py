@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
 import psycopg
 import pytest
 
-from airflow_world import copy_catalogue
+from mirroring import mirrored, write
 from orbitory import removal
 from orbitory.mirror.copying import mirror
 from orbitory.mirror.repairing import repair
@@ -22,11 +20,7 @@ from scanning import compare, read, violations
 
 
 def deliver(settings: Settings, first: int, count: int) -> None:
-    landing = settings.landing / "correlative"
-    landing.mkdir(parents=True, exist_ok=True)
-    for number in range(first, first + count):
-        (landing / f"site_{number:03}.csv").write_bytes(b"a,b\n%d,%d\n" % (number, number**9))
-        os.utime(landing / f"site_{number:03}.csv", (0, 0))
+    write(settings.landing / "correlative", *range(first, first + count))
 
 
 def ingesting(environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -62,10 +56,7 @@ class Looking(Thread):
 def test_ingest_removal_and_repair_at_the_same_time_give_no_false_finding(
     settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    catalogue = copy_catalogue(tmp_path / "catalogue")
-    product = catalogue / "products" / "correlative.toml"
-    product.write_text(product.read_text() + "mirror = true\n")
-    settings = replace(settings, catalogue=catalogue, mirrors={"default": tmp_path / "second"})
+    settings = mirrored(settings, tmp_path)
     deliver(settings, 0, 40)
     assert ingesting(environment).wait() == 0
     looking = Looking(settings)
@@ -73,7 +64,7 @@ def test_ingest_removal_and_repair_at_the_same_time_give_no_false_finding(
     try:
         for turn in range(1, 4):
             deliver(settings, 40 * turn, 40)
-            names = tuple(f"site_{number:03}.csv" for number in range(10 * turn, 10 * turn + 5))
+            names = tuple(f"site_{number:02}.csv" for number in range(10 * turn, 10 * turn + 5))
             running = ingesting(environment)
             with open_site(actor="test", settings=settings) as site:
                 mirror(site, "default")

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from holdings import Holdings
+from mirroring import write
 from orbitory import tree
 from orbitory.checksum import Hasher
 from orbitory.errors import IntegrityError
@@ -335,10 +336,7 @@ def test_ingest_waits_neither_for_slow_storage_nor_for_moves_to_quarantine(
 def registered(settings: Settings, tmp_path: Path) -> Path:
     """Thirty files that stand outside storage, and twenty within."""
     folder = tmp_path / "old"
-    folder.mkdir()
-    for number in range(30):
-        (folder / f"site_{number:02}.csv").write_bytes(b"a,b\n%d,%d\n" % (number, number**9))
-        os.utime(folder / f"site_{number:02}.csv", (0, 0))
+    write(folder, *range(30))
     with Holdings(settings) as holdings:
         for number in range(20):
             holdings.archive(f"a/{number:02}.bin", b"bytes %d" % number)

@@ -1,0 +1,118 @@
+"""A command that is killed before one of its system calls: where that can be, and what became of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from orbitory.settings import CHECKOUT, Settings
+
+marks = [pytest.mark.faults, pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")]
+
+Done = subprocess.CompletedProcess[str]
+#: (system call, which one of them).
+Point = tuple[str, int]
+#: Runs what is to be killed; these words, of ``strace``, stand before it.
+Run = Callable[[Sequence[str]], Done]
+
+_CALL = re.compile(r"(?:\d+\s+)?(\w+)\(")
+
+
+def most_of_each(default: int) -> int:
+    """Before so many of each call the process is killed, evenly spread."""
+    return int(os.environ.get("ORBITORY_TEST_KILL_POINTS", default))
+
+
+def python(settings: Settings, *words: str, strace: Sequence[str] = (), patience: float = 120, **more: str) -> Done:
+    """Run Python on this site; ``more``: of its environment."""
+    passed = {name: value for name, value in os.environ.items() if not name.startswith(("ORBITORY_", "PYTHON"))}
+    environment = passed | {
+        "ORBITORY_DATABASE": settings.database,
+        "ORBITORY_ROOT": str(settings.landing.parent),
+        "ORBITORY_CATALOGUE": str(settings.catalogue),
+        "PYTHONPATH": str(CHECKOUT / "include"),
+        **more,
+    }
+    line = [*strace, sys.executable, *words]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=patience, check=False)
+
+
+def orbitory(settings: Settings, *words: str, strace: Sequence[str] = (), **more: str) -> Done:
+    """Run a verb on this site."""
+    return python(settings, "-m", "orbitory", *words, "--json", strace=strace, **more)
+
+
+def points(
+    run: Run,
+    log: Path,
+    calls: Collection[str],
+    *,
+    most: int,
+    every: Collection[str] = (),
+    status: Collection[int] = (0,),
+    children: bool = False,
+) -> list[Point]:
+    """Of what a quiet run does, up to ``most`` of each call, evenly sampled, the last always; ``every`` one of some."""
+    done = run(("strace", "-qq", *_follow(children), "-o", str(log), "-e", f"trace={','.join(calls)}"))
+    assert done.returncode in status, done.stderr
+    counts = Counter(match[1] for line in log.read_text().splitlines() if (match := _CALL.match(line)))
+    return [
+        (call, number)
+        for call, count in counts.items()
+        for number in range(count, 0, -1 if call in every else -max(1, count // most))
+    ]
+
+
+def _follow(children: bool) -> tuple[str, ...]:
+    return ("-f",) if children else ()
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Kills at one point after another, and what was found wrong."""
+
+    points: Sequence[Point]
+    children: bool = False
+    killed: int = 0
+    problems: list[str] = field(default_factory=list)
+    _where: str = ""
+
+    def __iter__(self) -> Iterator[Point]:
+        """The points; what is told meanwhile is about the one at hand."""
+        for call, number in self.points:
+            self._where = f"kill before {call} #{number}"
+            yield call, number
+
+    def kill(self, point: Point, run: Run) -> None:
+        """Run it and kill it there."""
+        call, number = point
+        inject = f"inject={call}:signal=KILL:when={number}"
+        done = run(("strace", *_follow(self.children), "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
+        self.killed += done.returncode in (-9, 137)
+
+    def tell(self, when: str, found: Sequence[str]) -> None:
+        """Keep what is wrong."""
+        self.problems += [f"{self._where}, {when}: {each}" for each in found]
+
+    def must_end(self, done: Done, *others: int) -> None:
+        """The run after a kill ends well, or with one of these."""
+        if done.returncode and done.returncode not in others:
+            self.tell("the next one", [f"ended with {done.returncode}: {done.stderr[-300:]}"])
+
+    def judge(self, missed: int = 1) -> None:
+        """Nothing was wrong; and but for a tenth and ``missed`` each kill happened: runs ask the inventory a little
+        more or less often at their very end.
+        """
+        print("\n".join(self.problems))
+        print(f"kill points: {len(self.points)}, killed: {self.killed}, violations: {len(self.problems)}")
+        assert not self.problems
+        assert self.killed >= len(self.points) * 0.9 - missed
