@@ -107,6 +107,9 @@ WHERE id = %(batch)s RETURNING claim, source, partition, careful, run_id, done_a
 -- fence: keep the claim for another lease; no row when another try has taken over
 UPDATE batch SET lease_until = now() + %(lease)s::interval WHERE id = %(batch)s AND claim = %(claim)s;
 
+-- ingest_at_work: whether an ingest is at work at this moment, as far as leases tell
+SELECT id FROM batch WHERE done_at IS NULL AND claim IS NOT NULL AND lease_until > now() LIMIT 1;
+
 -- be_careful: from now on this batch is placed by copy with an fsync per file
 UPDATE batch SET careful = true WHERE id = %(batch)s AND claim = %(claim)s;
 

@@ -95,8 +95,9 @@ UPDATE removal_item SET state = 'trashed', trashed_at = now(), trash_path = CASE
 FROM unnest(%(granules)s::bigint[]) AS n (id)
 WHERE set_id = %(id)s AND granule_id = n.id;
 
--- removal_keys: keys of granules
-SELECT DISTINCT key FROM granule WHERE id = ANY (%(granules)s) ORDER BY key;
+-- removal_keys: keys of these granules of which a version is here
+SELECT DISTINCT g.key FROM granule g WHERE g.id = ANY (%(granules)s)
+AND EXISTS (SELECT FROM granule v WHERE v.key = g.key AND v.state IN ('stored', 'archived')) ORDER BY g.key;
 
 -- removal_finish: nothing of the set is left to do
 UPDATE removal_set SET state = 'applied' WHERE id = %(id)s AND state = 'approved'

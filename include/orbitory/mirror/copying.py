@@ -24,6 +24,7 @@ from orbitory.mirror.figures import mirrors_of, pairs
 from orbitory.mirror.place import Place, path_in_mirror, ready
 from orbitory.mirror.removing import remove_gone
 from orbitory.mirror.verifying import verify_copies
+from orbitory.priority import giving_way
 from orbitory.scan.findings import Candidate, Finding, confirmed, observe
 from orbitory.scan.reading import bounded
 from orbitory.scan.reconcile import require_mounted
@@ -77,6 +78,7 @@ class Mirrored:
         return asdict(self) | {key: [{"path": p, "why": why} for p, why in each] for key, each in lists.items()}
 
 
+@giving_way(idle=True)
 def mirror(site: Site, name: str) -> Mirrored:
     """Bring one mirror up to date; may be repeated after any crash, and runs beside ingest and retention.
 

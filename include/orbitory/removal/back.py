@@ -128,8 +128,9 @@ def relink(site: Site, granules: Sequence[int]) -> None:
     """Bring versions, packagings and footprints in step with granules that left or came back."""
     inventory = site.inventory
     keys = [row["key"] for row in inventory.all("removal_keys", granules=list(granules))]
-    inventory.run("rank_versions", keys=keys)
-    inventory.run("prefer_packaging", keys=keys)
+    if keys:
+        inventory.run("rank_versions", keys=keys)
+        inventory.run("prefer_packaging", keys=keys)
     refresh(site, granules=granules)
 
 

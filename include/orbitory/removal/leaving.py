@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orbitory.errors import IntegrityError, Transient
 from orbitory.inventory import Row
+from orbitory.priority import rest
 from orbitory.removal.back import apart, bring_back, numbers, put_back, relink
 from orbitory.removal.found import find
 from orbitory.removal.guard import NOT_KEPT, unsound_keepers
@@ -54,7 +56,7 @@ class Leaving:
         at_once = MANY_AT_ONCE if self.selection.kind == "expired" else AT_ONCE
         waiting = {"id": self.id, "states": ["planned", "marked"], "limit": at_once}
         while rows := self.site.inventory.all("removal_next", after=after, **waiting):
-            after = rows[0]["upto"]
+            after, began = rows[0]["upto"], time.monotonic()
             todo = self._still_kept([row for row in rows if row["state"] == "marked"])
             todo += self._mark(self._ready([row for row in rows if row["state"] == "planned"]))
             todo, missing = self._move(todo)
@@ -62,6 +64,8 @@ class Leaving:
                 self._bury(todo, missing)
             if progress:
                 progress(self.gone)
+            if self.selection.kind == "expired":
+                rest(self.site.inventory, worked=time.monotonic() - began)
         self.site.inventory.run("removal_finish", id=self.id)
 
     def outcome(self) -> Outcome:

@@ -16,6 +16,7 @@ from orbitory import tree
 from orbitory.errors import ConfigurationError, IntegrityError
 from orbitory.inventory import Row
 from orbitory.listing import readable
+from orbitory.priority import giving_way
 from orbitory.removal.notice import send
 from orbitory.removal.outcome import Busy
 from orbitory.retention import files, granules, stores
@@ -103,6 +104,7 @@ def begin(site: Site, *, anew: bool = False) -> int:
     return number
 
 
+@giving_way()
 def clean(site: Site, run: int, rule: str, *, listing: bool = True) -> Done:
     """Carry out one rule and write down what it did. It may be repeated; what fails is in the result."""
     done = _safely(site, rule, Pass(now=clock(site), listing=listing))

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orbitory.inventory import Row
+from orbitory.priority import giving_way, rest
 from orbitory.scan.acting import Acted, act
 from orbitory.scan.guard import LIMITS, Limits
 from orbitory.scan.partitions import Partition, partitions
@@ -102,6 +103,7 @@ def _doubtful(site: Site, asked: Mapping[str, Any], budget: float) -> Iterator[R
         budget -= row["size"]
 
 
+@giving_way(idle=True)
 def verify(site: Site, part: Mapping[str, Any], limits: Limits = LIMITS) -> Verified:
     """Read what is still due of one part, given as ``Part.as_dict``; write down and act on what is damaged or missing.
 
@@ -117,8 +119,10 @@ def verify(site: Site, part: Mapping[str, Any], limits: Limits = LIMITS) -> Veri
     doubtful = list(_doubtful(site, span.span | {"since": part["since"]}, part["doubtful"]))
     if reading.read(doubtful):
         for rows in _due(site, part):
+            began = time.monotonic()
             if not reading.read(rows):
                 break
+            rest(site.inventory, worked=time.monotonic() - began)
     require_mounted(site)
     site.inventory.run("scan_finish", id=opened["id"])
     acted = act(site, span, seen=reading.files, limits=limits, kinds=("missing", "damaged"))

@@ -16,6 +16,7 @@ from typing import Any
 
 from orbitory import tree
 from orbitory.errors import IntegrityError
+from orbitory.priority import giving_way, rest
 from orbitory.scan.acting import Acted, act
 from orbitory.scan.aside import finish_moves
 from orbitory.scan.doubt import bring_back
@@ -62,6 +63,7 @@ def require_mounted(site: Site) -> None:
         )
 
 
+@giving_way(idle=True)
 def reconcile(site: Site, partition: Partition, limits: Limits = LIMITS) -> Reconciled:
     """Compare one range of paths, write down what differs, and act on what two runs agree on.
 
@@ -167,9 +169,11 @@ def _expected(site: Site, partition: Partition) -> Iterator[list[bytes]]:
     low, high = partition.low, partition.high
     before = "/" if high is None else min(high, "/")
     for first, last in [(low, before), ("0", high)] if low < "/" else [(low, high)]:
-        after = ""
+        after, began = "", time.monotonic()
         while page := site.inventory.one("scan_page", low=first, high=last, after=after, limit=_PAGE):
             if not page["lines"]:
                 break
             yield page["lines"].encode().split(b"\n")
             after = page["last"]
+            rest(site.inventory, worked=time.monotonic() - began)
+            began = time.monotonic()
