@@ -287,7 +287,7 @@ def test_a_selection_brings_only_what_is_asked_for(sites: Pair) -> None:
 def test_sites_of_another_schema_are_refused_with_both_versions(sites: Pair, postgres: Cluster) -> None:
     name = sites.prod.site.settings.database.rpartition("/")[2]
     postgres.sql("DELETE FROM schema_migration WHERE name = (SELECT max(name) FROM schema_migration)", database=name)
-    with pytest.raises(ConfigurationError, match=r"here it is 0009_export\.sql, at prod 0008"):
+    with pytest.raises(ConfigurationError, match=r"here it is 0010_history\.sql, at prod 0009"):
         sites.preview()
 
 

@@ -58,18 +58,25 @@ def migrate(owner_uri: str, daily_uri: str) -> list[str]:
 
 
 def _grant(connection: psycopg.Connection[tuple[Any, ...]], daily_uri: str) -> None:
-    """Give the daily role its rights: all but the schema, and history only to read (triggers write it)."""
+    """Give the daily role its rights, no others: all but the schema, and history only to read (triggers write it).
+
+    Whatever it had before is taken back in the same transaction, so that at no moment it has more, or less.
+    """
     role = conninfo_to_dict(daily_uri).get("user")
     owner = connection.info.user
     if not role or role == owner:
         return
     name = sql.Identifier(str(role))
-    for statement in (
-        "GRANT USAGE ON SCHEMA public TO {}",
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}",
-        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}",
-        "REVOKE INSERT, UPDATE, DELETE ON event FROM {}",
-        "REVOKE INSERT, UPDATE, DELETE ON schema_migration FROM {}",
-        "REVOKE INSERT, UPDATE, DELETE ON spatial_ref_sys FROM {}",
-    ):
-        connection.execute(sql.SQL(statement).format(name))
+    with connection.transaction():
+        for statement in (
+            "REVOKE ALL ON SCHEMA public FROM {}",
+            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}",
+            "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {}",
+            "GRANT USAGE ON SCHEMA public TO {}",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}",
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}",
+            "REVOKE INSERT, UPDATE, DELETE ON event FROM {}",
+            "REVOKE INSERT, UPDATE, DELETE ON schema_migration FROM {}",
+            "REVOKE INSERT, UPDATE, DELETE ON spatial_ref_sys FROM {}",
+        ):
+            connection.execute(sql.SQL(statement).format(name))
