@@ -76,18 +76,23 @@ class Storage:
 
         Raises IntegrityError when the inventory has assets but the root has no sentinel.
         """
+        if holds_assets:
+            return self.require_mounted()
         sentinel = self.root / SENTINEL
         if sentinel.exists():
             return
-        if holds_assets:
-            raise IntegrityError(
-                f"storage {self.root} has no {SENTINEL}: it looks unmounted. Mount it; "
-                f"if this really is the right folder, create that empty file"
-            )
         with own_errors(f"create storage {self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
             sentinel.touch()
             sync_folder(self.root)
+
+    def require_mounted(self) -> None:
+        """Raises IntegrityError when the root has no sentinel: what is put there would be hidden by the next mount."""
+        if not (self.root / SENTINEL).exists():
+            raise IntegrityError(
+                f"storage {self.root} has no {SENTINEL}: it looks unmounted. Mount it; "
+                f"if this really is the right folder, create that empty file"
+            )
 
     def digest(self, path: str, *, afresh: bool = False) -> bytes | None:
         """BLAKE3 of a stored file as it is now (``afresh``: on disk); None when no ordinary file stands there.

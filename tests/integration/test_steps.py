@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from orbitory import ingest
@@ -14,7 +16,7 @@ from orbitory.inventory import connect
 from orbitory.model import State
 from orbitory.settings import Settings
 from orbitory.site import open_site
-from orbitory.zones import SENTINEL
+from orbitory.zones import SENTINEL, FileSystemSync
 
 STEPS = ("verify", "extract", "store", "archive")
 
@@ -163,6 +165,62 @@ def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Se
     with pytest.raises(IntegrityError, match="looks unmounted"):
         begin(settings, "dag/run2")
     assert (landing / "b.txt").exists()
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_a_storage_that_is_unmounted_before_archive_places_anything_takes_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    landing = land(settings, "a.txt", "b.txt")
+    batch = begin(settings)
+    do(settings, batch, "verify", "extract", "store")
+    mounted, away = settings.storage, settings.storage.with_name("mounted")
+
+    def unmount() -> None:
+        mounted.rename(away)
+        mounted.mkdir()
+
+    def unmounting(disk: FileSystemSync) -> None:
+        unmount()
+
+    with monkeypatch.context() as patched:
+        if moment == "before":
+            unmount()
+        else:
+            patched.setattr(FileSystemSync, "sync", unmounting)
+        with pytest.raises((IntegrityError, Transient), match="storage"):
+            do(settings, batch, "archive")
+    assert sorted(each.name for each in landing.iterdir()) == ["a.txt", "b.txt"]
+    assert set(states(settings).values()) == {"stored"}
+    assert [each for each in mounted.rglob("*") if each.is_file()] == []
+    mounted.rmdir() if not any(mounted.iterdir()) else shutil.rmtree(mounted)
+    away.rename(mounted)
+    do(settings, batch, "archive")
+    assert states(settings) == {"a.txt": "archived", "b.txt": "archived"}
+    assert not any(landing.iterdir())
+
+
+def test_what_a_crash_of_the_server_emptied_is_read_again(settings: Settings) -> None:
+    land(settings, "a.txt")
+    batch = begin(settings)
+    do(settings, batch, "verify", "extract")
+    with psycopg.connect(settings.database, autocommit=True) as db:  # unlogged tables are empty after a crash
+        db.execute("DELETE FROM extracted_granule")
+        db.execute("DELETE FROM extracted_file")
+    do(settings, batch, "extract", "store", "archive")
+    assert states(settings) == {"a.txt": "archived"}
+
+
+def test_an_inventory_that_only_answers_questions_is_waited_for(settings: Settings) -> None:
+    with (
+        pytest.raises(Transient, match="not available now"),
+        connect(settings.database, actor="test") as inventory,
+        inventory.transaction(),
+    ):
+        inventory._connection.execute("SET TRANSACTION READ ONLY")
+        inventory.one("lock_detect", source="correlative")
+        inventory.run("create_seen")
+        inventory.run("forget_extracted", ids=[1])
 
 
 def test_other_bytes_under_an_intended_name_stop_the_batch_and_nothing_is_overwritten(settings: Settings) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from orbitory.errors import NotReady, Transient
+from orbitory.errors import IntegrityError, NotReady, Transient
 from orbitory.ingest.ledger import Claim, Outcome, Work, claim, move_on, set_back, stat_in
 from orbitory.ingest.retire import clear_landing, retire_replaced
 from orbitory.inventory import Row
@@ -49,7 +49,7 @@ def archive(site: Site, batch: int) -> Tally:
     """Place the batch's stored files, make them durable, then visible, then remove them from landing.
 
     It may be repeated after any crash. Raises Transient when storage or inventory is away, IntegrityError when storage
-    holds other bytes under an intended name.
+    looks unmounted or holds other bytes under an intended name.
     """
     held = claim(site, batch, "archive")
     if held.done:
@@ -134,6 +134,7 @@ def _place_durably(site: Site, held: Claim, works: Sequence[Work]) -> _Placed:
     if not works:
         return placed
     with own_errors(f"archive into {site.settings.storage}"), FileSystemSync(site.settings.storage) as disk:
+        site.storage.require_mounted()
         for work in works:
             names: list[str] = []
             try:
@@ -151,8 +152,9 @@ def _place_durably(site: Site, held: Claim, works: Sequence[Work]) -> _Placed:
                 placed.names += names
         try:
             disk.sync()
-        except OSError:
-            # Whether these bytes are on disk can no longer be told; take the names back and start again by copy.
+            site.storage.require_mounted()
+        except (OSError, IntegrityError):
+            # Whether these bytes are on that disk can no longer be told; take the names back, start again by copy.
             with held.writing():
                 site.inventory.run("be_careful", batch=held.batch, claim=held.token)
             for path in placed.names:

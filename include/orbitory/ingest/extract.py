@@ -39,6 +39,8 @@ def extract(site: Site, batch: int) -> Tally:
     if held.done:
         return Tally(batch=batch)
     started = time.monotonic()
+    with held.writing():
+        site.inventory.run("back_to_verified", batch=batch)
     done = rejected = size = 0
     for group in _groups(_read(site, held)):
         _write(held, group)

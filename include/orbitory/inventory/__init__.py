@@ -62,10 +62,10 @@ def own_errors() -> Iterator[None]:
         ) from None
     except (pg.UniqueViolation, pg.ForeignKeyViolation, pg.CheckViolation) as error:
         raise IntegrityError(f"the inventory refused a row: {error}") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction) as error:
         if error.sqlstate is None and _REFUSED.search(str(error)):  # while connecting there is only the text
             raise ConfigurationError(f"the inventory refuses us: {error}; check ORBITORY_DATABASE") from error
-        # Includes serialization failure, deadlock, disk full (53100), server gone: all may pass by themselves.
+        # Serialization failure, deadlock, disk full (53100), a standby, server gone …: all may pass by themselves.
         raise Transient(f"the inventory is not available now: {error}") from error
 
 
