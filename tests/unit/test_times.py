@@ -102,6 +102,7 @@ def test_texts_that_are_no_time_are_refused_as_time(date: str, clock: str) -> No
     assert refused.value.code == "time"
 
 
+@pytest.mark.req("I16")
 def test_a_naive_time_is_a_bug_not_a_date() -> None:
     with pytest.raises(ValueError, match="timezone-aware"):
         iet_from_utc(datetime(2013, 11, 14))  # noqa: DTZ001 - what must be refused
