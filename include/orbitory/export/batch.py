@@ -17,8 +17,8 @@ from orbitory.errors import ConfigurationError, IntegrityError, Transient
 from orbitory.export.files import place, put_away
 from orbitory.export.work import Work, hold, let_go, set_hash
 from orbitory.inventory import Row
-from orbitory.mfp.rows import refresh
 from orbitory.removal import blocked_by
+from orbitory.removal.back import relink
 from orbitory.removal.outcome import one_at_a_time, require_trash, trash_path
 
 log = logging.getLogger(__name__)
@@ -278,15 +278,6 @@ def _place(work: Work, number: int, rows: int) -> None:
             )
         turned = [row["id"] for row in there.all("export_turned", **values)]
         there.one("export_as_usual")
-        _relink(work, turned)
+        if turned:  # as after any removal there
+            relink(work.there, turned, work.paths[1])
         there.run("export_close_batch", rows=rows, **values)
-
-
-def _relink(work: Work, granules: Sequence[int]) -> None:
-    """Versions, packagings and footprints follow what has left or come back, as after any removal there."""
-    there = work.there.inventory
-    if granules:
-        keys = [row["key"] for row in there.all("removal_keys", granules=list(granules))]
-        there.run("rank_versions", keys=keys)
-        there.run("prefer_packaging", keys=keys)
-        refresh(work.there, granules=granules, parameters=work.paths[1])

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from orbitory.errors import IntegrityError
 from orbitory.inventory import Row
+from orbitory.mfp import Parameters
 from orbitory.mfp.rows import refresh
 from orbitory.removal.outcome import move_once, trash_path
 from orbitory.site import Site
@@ -124,14 +125,17 @@ def _move(site: Site, set_hash: str, rows: Sequence[Row]) -> None:
         disk.sync()
 
 
-def relink(site: Site, granules: Sequence[int]) -> None:
-    """Bring versions, packagings and footprints in step with granules that left or came back."""
+def relink(site: Site, granules: Sequence[int], parameters: Parameters | None = None) -> None:
+    """Bring versions, packagings and footprints in step with granules that left or came back.
+
+    ``parameters``: how footprints are made; by default as the deployment says.
+    """
     inventory = site.inventory
     keys = [row["key"] for row in inventory.all("removal_keys", granules=list(granules))]
     if keys:
         inventory.run("rank_versions", keys=keys)
         inventory.run("prefer_packaging", keys=keys)
-    refresh(site, granules=granules)
+    refresh(site, granules=granules, parameters=parameters)
 
 
 def apart(rows: Sequence[Row], whys: dict[int, str]) -> tuple[list[Row], list[Row]]:
