@@ -72,6 +72,12 @@ def points(
     ]
 
 
+def injecting(call: str, number: int, what: str, *, children: bool = False) -> tuple[str, ...]:
+    """strace that does ``what`` (``signal=KILL``, ``error=EIO``) at that system call."""
+    inject = f"inject={call}:{what}:when={number}"
+    return ("strace", *_follow(children), "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
+
+
 def _follow(children: bool) -> tuple[str, ...]:
     return ("-f",) if children else ()
 
@@ -82,6 +88,8 @@ class Sweep:
 
     points: Sequence[Point]
     children: bool = False
+    #: What is killed, where a test kills several things.
+    what: str = "kill"
     killed: int = 0
     problems: list[str] = field(default_factory=list)
     _where: str = ""
@@ -89,14 +97,12 @@ class Sweep:
     def __iter__(self) -> Iterator[Point]:
         """The points; what is told meanwhile is about the one at hand."""
         for call, number in self.points:
-            self._where = f"kill before {call} #{number}"
+            self._where = f"{self.what} before {call} #{number}"
             yield call, number
 
     def kill(self, point: Point, run: Run) -> None:
         """Run it and kill it there."""
-        call, number = point
-        inject = f"inject={call}:signal=KILL:when={number}"
-        done = run(("strace", *_follow(self.children), "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
+        done = run(injecting(*point, "signal=KILL", children=self.children))
         self.killed += done.returncode in (-9, 137)
 
     def tell(self, when: str, found: Sequence[str]) -> None:
@@ -109,10 +115,17 @@ class Sweep:
             self.tell("the next one", [f"ended with {done.returncode}: {done.stderr[-300:]}"])
 
     def judge(self, missed: int = 1) -> None:
-        """Nothing was wrong; and but for a tenth and ``missed`` each kill happened: runs ask the inventory a little
-        more or less often at their very end.
-        """
-        print("\n".join(self.problems))
-        print(f"kill points: {len(self.points)}, killed: {self.killed}, violations: {len(self.problems)}")
-        assert not self.problems
-        assert self.killed >= len(self.points) * 0.9 - missed
+        """The same as the function, of this sweep alone."""
+        judge(self, missed=missed)
+
+
+def judge(*sweeps: Sweep, missed: int = 1) -> None:
+    """Nothing was wrong; and but for a tenth and ``missed`` of all each kill happened: runs ask the inventory a little
+    more or less often at their very end.
+    """
+    problems = [problem for sweep in sweeps for problem in sweep.problems]
+    points, killed = sum(len(sweep.points) for sweep in sweeps), sum(sweep.killed for sweep in sweeps)
+    print("\n".join(problems))
+    print(f"kill points: {points}, killed: {killed}, violations: {len(problems)}")
+    assert not problems
+    assert killed >= points * 0.9 - missed

@@ -97,10 +97,6 @@ def violations_at_rest(bench: Bench, number: int) -> list[str]:
     return found + [f"left in landing: {path}" for path in left]
 
 
-def injecting(call: str, what: str, at: int) -> tuple[str, ...]:
-    return ("strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{what}:when={at}")
-
-
 @pytest.mark.req("F51")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
@@ -159,7 +155,7 @@ def test_a_worker_that_is_ended_or_refused_about_the_rename_delivers_once_and_kn
     for call, at in chosen:
         made = bench(f"{call}_{at}")
         number = prepare(made)
-        first = one_try(made, number, injecting(call, what, at))
+        first = one_try(made, number, kills.injecting(call, at, what))
         where, row = f"{what} at {call} #{at}", made.row(number)
         print(where, first.returncode, first.stdout.strip(), row["state"])
         problems += [f"{where}, at once: {each}" for each in violations_at_any_instant(made, number)]

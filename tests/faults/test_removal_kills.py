@@ -109,10 +109,13 @@ def test_a_kill_before_any_change_of_a_removal_loses_nothing_and_the_same_call_f
     prepared = {"--apply": prepare(clone("prepared"))}
     prepared["--undo"] = copy(clone, prepared["--apply"], "applied")
     assert command(prepared["--undo"], "--apply").returncode == 0
-    for action, ready in prepared.items():
-        sweep = kills.Sweep(points_of(copy(clone, ready, f"quiet{action[2:]}"), action))
+    sweeps = {
+        action: kills.Sweep(points_of(copy(clone, ready, f"quiet{action[2:]}"), action), what=f"{action}, kill")
+        for action, ready in prepared.items()
+    }
+    for action, sweep in sweeps.items():
         for call, number in sweep:
-            at = copy(clone, ready, f"{action[2:]}_{call}_{number}")
+            at = copy(clone, prepared[action], f"{action[2:]}_{call}_{number}")
             sweep.kill((call, number), partial(command, at, action))
             sweep.tell("at once", at_any_instant(at))
             sweep.must_end(command(at, action))
@@ -121,7 +124,7 @@ def test_a_kill_before_any_change_of_a_removal_loses_nothing_and_the_same_call_f
             if action == "--apply" and number % 3 == 0:  # an interrupted removal can be brought back, too
                 assert command(at, "--undo").returncode == 0
                 sweep.tell("brought back", at_rest(at, frozenset()))
-        sweep.judge()
+    kills.judge(*sweeps.values())
 
 
 def test_a_removal_that_was_cut_short_can_be_turned_back_at_once_and_nobody_else_finishes_it(clone: Clone) -> None:
