@@ -70,7 +70,7 @@ def kill_before_moving(archive: Strips, set_hash: str, monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Leaving, "_move", die)
+        patched.setattr(Leaving, "rename", die)
         with pytest.raises(KeyboardInterrupt):
             apply(archive.site, set_hash)
 

@@ -16,7 +16,7 @@ from footprints import Strips
 from orbitory import retention
 from orbitory.definitions import Retention
 from orbitory.errors import ConfigurationError, IntegrityError
-from orbitory.removal import apply, undo
+from orbitory.removal import apply, found, undo
 from orbitory.removal.leaving import Leaving
 from orbitory.removal.outcome import one_at_a_time
 from orbitory.retention import granules, stores
@@ -203,13 +203,13 @@ def test_a_hold_placed_between_the_choice_and_the_mark_is_seen(
 ) -> None:
     archive.make(4)
     expire_at(archive, [1, 2])
-    mark = Leaving._mark
+    choose = found._choose_expired
 
-    def held_meanwhile(self: Any, rows: Any) -> Any:
+    def held_meanwhile(*asked: Any) -> None:
+        choose(*asked)
         retention.hold(other, [key(archive, 1)], reason="at the last second", until="never")
-        return mark(self, rows)
 
-    monkeypatch.setattr(Leaving, "_mark", held_meanwhile)
+    monkeypatch.setattr(found, "_choose_expired", held_meanwhile)
     done = retention.expire(archive.site)
     assert keys(archive, "deleted") == {key(archive, 2)} and done.as_dict()["removed"] == 1
     assert {item.name: item.blocked_by for item in done.items if item.blocked_by}[key(archive, 1)].endswith(
@@ -224,14 +224,14 @@ def test_a_hold_between_the_mark_and_the_rename_comes_too_late_and_says_so(
 ) -> None:
     archive.make(4)
     expire_at(archive, [1, 2])
-    move = Leaving._move
+    rename = Leaving.rename
 
     def held_meanwhile(self: Any, rows: Any) -> Any:
         with pytest.raises(ConfigurationError, match="holds no such granule"):
             retention.hold(other, [key(archive, 1)], reason="too late", until="never")
-        return move(self, rows)
+        return rename(self, rows)
 
-    monkeypatch.setattr(Leaving, "_move", held_meanwhile)
+    monkeypatch.setattr(Leaving, "rename", held_meanwhile)
     assert retention.expire(archive.site).as_dict()["removed"] == 2
     assert retention.holds(archive.site) == []
 
@@ -251,16 +251,15 @@ def test_who_holds_while_the_mark_is_not_committed_waits_and_learns_that_it_is_t
             told.append(str(error))
 
     waiting = threading.Thread(target=hold)
-    lock = Leaving._lock
+    take = Leaving.take
 
-    def held_meanwhile(self: Any, rows: Any) -> Any:
-        kept = lock(self, rows)
+    def held_meanwhile(self: Any) -> Any:
         waiting.start()
         waiting.join(0.5)
         assert waiting.is_alive(), "it must wait for the row"
-        return kept
+        return take(self)
 
-    monkeypatch.setattr(Leaving, "_lock", held_meanwhile)
+    monkeypatch.setattr(Leaving, "take", held_meanwhile)
     assert retention.expire(archive.site).as_dict()["removed"] == 1
     waiting.join(10)
     assert len(told) == 1 and "leave the archive just now" in told[0] and retention.holds(archive.site) == []
@@ -272,13 +271,13 @@ def test_an_expiry_that_is_changed_at_the_last_second_is_seen(
 ) -> None:
     archive.make(4)
     expire_at(archive, [1, 2])
-    mark = Leaving._mark
+    choose = found._choose_expired
 
-    def kept_meanwhile(self: Any, rows: Any) -> Any:
+    def kept_meanwhile(*asked: Any) -> None:
+        choose(*asked)
         retention.retain(other, names=[key(archive, 1)], until="never", reason="still wanted")
-        return mark(self, rows)
 
-    monkeypatch.setattr(Leaving, "_mark", kept_meanwhile)
+    monkeypatch.setattr(found, "_choose_expired", kept_meanwhile)
     retention.expire(archive.site)
     assert keys(archive, "deleted") == {key(archive, 2)}
 

@@ -61,7 +61,7 @@ def place_of(archive: Strips, number: int) -> Path:
 
 
 @pytest.mark.req("G22", "F50")
-@pytest.mark.parametrize("when", ["_ready", "_move"])
+@pytest.mark.parametrize("when", ["_ready", "rename"])
 def test_what_goes_missing_while_a_set_leaves_is_no_file_that_has_left(
     archive: Strips, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
@@ -90,7 +90,7 @@ def test_what_goes_missing_while_a_set_leaves_is_no_file_that_has_left(
 
 
 @pytest.mark.req("G22", "F50")
-@pytest.mark.parametrize("when", ["_ready", "_move"])
+@pytest.mark.parametrize("when", ["_ready", "rename"])
 def test_storage_that_is_unmounted_while_a_set_leaves_stops_it_and_the_next_run_goes_on(
     archive: Strips, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
@@ -303,11 +303,11 @@ def test_a_trash_that_should_hold_what_is_on_its_way_is_not_made_anew(
     site = archive.site
     trash, away = site.settings.trash, site.settings.trash.with_name("away")
 
-    def cut(self: Any, rows: Any, missing: Any) -> None:
+    def cut(self: Any, rows: Any, renamed: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Leaving, "_bury", cut)
+        patched.setattr(Leaving, "bury", cut)
         with pytest.raises(KeyboardInterrupt):
             retention.expire(site)
     trash.rename(away)

@@ -15,7 +15,7 @@ from holdings import Granule, Holdings
 from orbitory import retention
 from orbitory.definitions import Retention
 from orbitory.errors import ConfigurationError
-from orbitory.removal import apply, undo
+from orbitory.removal import apply, found, undo
 from orbitory.removal.leaving import Leaving
 from orbitory.removal.overdue import ALL_TYPES
 from orbitory.retention import granules, questions
@@ -185,7 +185,7 @@ def test_a_dry_run_tells_what_is_still_on_its_way_out(archive: Strips, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Leaving, "_move", killed)
+        patched.setattr(Leaving, "rename", killed)
         with pytest.raises(KeyboardInterrupt):
             retention.expire(site)
     expire_at(archive, range(5, 9))
@@ -208,16 +208,16 @@ def test_of_two_versions_of_one_name_that_is_told_which_stayed(
         site.inventory.run("rank_versions", keys=["k"])
         hand.finish()
         hand.sql("UPDATE granule SET expires_at = now() - interval '1 hour'")
-        mark = Leaving._mark
+        choose = found._choose_expired
 
-        def held_meanwhile(self: Any, rows: Any) -> Any:
+        def held_meanwhile(*asked: Any) -> None:
+            choose(*asked)
             hand.sql(
                 "INSERT INTO hold (granule_id, kind, reason, owner)"
                 " SELECT id, 'person', 'last second', 'ada' FROM granule WHERE version = 'A2'"
             )
-            return mark(self, rows)
 
-        monkeypatch.setattr(Leaving, "_mark", held_meanwhile)
+        monkeypatch.setattr(found, "_choose_expired", held_meanwhile)
         done = retention.expire(site)
         told = {item.name: item.blocked_by for item in done.items}
         assert set(told) == {"k A1", "k A2"} and told["k A1"] == "" and "last second" in told["k A2"]

@@ -3,6 +3,14 @@
 -- lock_footprints: one at a time moves footprints, so that two never both prefer a version of the same granule
 SELECT pg_advisory_xact_lock(7011);
 
+-- images_among: whether any version of these granules, or of those that these files hold, is an image, or stands back for one of them
+SELECT true AS found FROM (
+    SELECT unnest(%(granules)s::bigint[]) AS id
+    UNION SELECT granule_id FROM granule_asset WHERE asset_id = ANY (%(assets)s::bigint[])) t
+CROSS JOIN LATERAL (SELECT key FROM granule WHERE id = t.id OFFSET 0) g
+WHERE EXISTS (SELECT FROM granule v WHERE v.key = g.key AND v.search ? 'image' OFFSET 0)
+   OR EXISTS (SELECT FROM footprint_archive a WHERE a.keeper_id = t.id OFFSET 0) LIMIT 1;
+
 -- create_footprint_scope: the granules in question and where they lie: these, those that these files hold, all versions of
 -- them, and those that stand back for them
 CREATE TEMP TABLE footprint_scope ON COMMIT DROP AS

@@ -149,6 +149,15 @@ WHERE g.expires_at <= least(%(until)s::timestamptz, coalesce(%(as_of)s::timestam
   AND g.product = ANY (%(products)s::text[])
 ON CONFLICT DO NOTHING;
 
+-- removal_hold_changing: lock what is chosen; what somebody is changing, or has just changed, stays for the next run
+WITH free AS (
+    SELECT g.id, g.state IN ('archived', 'withdrawn') AND g.expires_at <= least(%(until)s::timestamptz, now()) AS due
+    FROM granule g WHERE g.id = ANY (ARRAY(SELECT granule_id FROM removal_chosen)) ORDER BY g.id FOR NO KEY UPDATE SKIP LOCKED
+)
+INSERT INTO removal_held
+SELECT granule_id, 'somebody is changing it, or has changed when it expires: the next run looks again' FROM removal_chosen c
+WHERE NOT EXISTS (SELECT FROM free f WHERE f.id = c.granule_id AND f.due);
+
 -- removal_choose_expired_again: of granules that had expired, those whose time is still over
 INSERT INTO removal_chosen
 SELECT id, NULL, 'expired' FROM granule
@@ -275,8 +284,9 @@ SELECT h.granule_id, g.key || CASE WHEN g.version_rank > 0 THEN ' ' || g.version
 FROM removal_held h JOIN granule g ON g.id = h.granule_id ORDER BY g.key COLLATE "C", g.version_rank, g.id;
 
 -- removal_keep_set: keep a plan under its hash; a set of which nothing is gone, and that nobody works on, is planned anew
-INSERT INTO removal_set (hash, kind, actor, counts) VALUES (%(hash)s, %(kind)s, %(actor)s, %(counts)s::jsonb)
-ON CONFLICT (hash) DO UPDATE SET state = 'planned', made_at = now(), actor = excluded.actor, counts = excluded.counts, reason = ''
+INSERT INTO removal_set (hash, kind, actor, counts, state, reason)
+VALUES (%(hash)s, %(kind)s, %(actor)s, %(counts)s::jsonb, %(state)s, %(reason)s)
+ON CONFLICT (hash) DO UPDATE SET state = excluded.state, made_at = now(), actor = excluded.actor, counts = excluded.counts, reason = excluded.reason
 WHERE removal_set.state <> 'approved'
   AND NOT EXISTS (SELECT FROM removal_item i WHERE i.set_id = removal_set.id AND i.state IN ('marked', 'trashed', 'emptied'))
 RETURNING id;
@@ -287,6 +297,16 @@ DELETE FROM removal_item WHERE set_id = %(id)s;
 -- removal_keep_items: what belongs to a plan
 INSERT INTO removal_item (set_id, granule_id, asset_id, path, bytes, keeper_id, reason)
 SELECT %(id)s, granule_id, asset_id, path, bytes, keeper_id, reason FROM removal_planned;
+
+-- removal_take_items: what belongs to a plan and is about to leave: where its files will stand
+INSERT INTO removal_item (set_id, granule_id, asset_id, path, bytes, reason, state, trash_path, withdrawn)
+SELECT %(id)s, p.granule_id, p.asset_id, p.path, p.bytes, p.reason, 'marked', CASE WHEN NOT p.in_place THEN %(folder)s || p.path END,
+       g.state = 'withdrawn'
+FROM removal_planned p JOIN granule g ON g.id = p.granule_id;
+
+-- removal_taken: the same, as a removal goes through it
+SELECT p.granule_id, g.key, p.asset_id, p.path, p.bytes, p.keeper_id, p.in_place, s.state AS asset_state, s.digest, false AS suspect, NULL::text AS trash_path
+FROM removal_planned p JOIN granule g ON g.id = p.granule_id JOIN asset s ON s.id = p.asset_id ORDER BY p.granule_id, p.path;
 
 -- removal_forget_old_plans: plans that nobody took up for long; of what has expired none is shown longer than its question waits
 DELETE FROM removal_set WHERE state = 'planned'

@@ -43,8 +43,11 @@ def refresh(
     inventory = site.inventory
     with inventory.transaction():
         inventory.one("lock_footprints")
+        touched = {"granules": granules, "assets": assets}
+        if inventory.one("images_among", **touched) is None:
+            return 0
         ensure_places(site)
-        inventory.run("create_footprint_scope", granules=granules, assets=assets, radius_km=told.search_radius_km)
+        inventory.run("create_footprint_scope", radius_km=told.search_radius_km, **touched)
         inventory.run("weigh_footprint_scope")
         roots = {"linux_root": told.linux_root, "windows_root": told.windows_root}
         changed = inventory.run("create_footprint_change", **roots)

@@ -7,11 +7,12 @@
 3. ``undo`` takes the hash, too, and brings back files and rows.
 """
 
-from orbitory.removal.apply import apply, finish_expired, sweep
+from orbitory.removal.apply import apply, finish_expired
 from orbitory.removal.guard import LIMITS, Limits, blocked_by
 from orbitory.removal.outcome import Outcome
 from orbitory.removal.plan import Plan, plan
 from orbitory.removal.selection import Selection, names_of
+from orbitory.removal.sweep import Sweep
 from orbitory.removal.undo import undo
 
 __all__ = [
@@ -20,11 +21,11 @@ __all__ = [
     "Outcome",
     "Plan",
     "Selection",
+    "Sweep",
     "apply",
     "blocked_by",
     "finish_expired",
     "names_of",
     "plan",
-    "sweep",
     "undo",
 ]

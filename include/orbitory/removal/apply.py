@@ -11,7 +11,6 @@ import logging
 
 from orbitory.errors import ConfigurationError, OrbitoryError
 from orbitory.inventory import Row
-from orbitory.removal.found import Page
 from orbitory.removal.leaving import Leaving, Progress
 from orbitory.removal.outcome import Outcome, one_at_a_time, require_trash
 from orbitory.removal.plan import Plan, hash_of, plan
@@ -56,29 +55,7 @@ def apply(
         return work.outcome()
 
 
-def sweep(site: Site, selection: Selection, page: Page) -> tuple[Plan, Outcome | None]:
-    """Remove what has expired, in one go: no person looks at the set, so it must not need approval.
-
-    None: there was nothing to remove. Raises ConfigurationError when it is too much, as a last guard.
-    """
-    with one_at_a_time(site):
-        site.storage.prepare(holds_assets=True)
-        require_trash(site)
-        found = plan(site, selection, page=page)
-        if too_much := found.too_much():
-            raise ConfigurationError(f"{too_much}. Nothing was removed")
-        row = site.inventory.one("removal_find", hash=hash_of(found.hash)) if found.items else None
-        if row is None:
-            return found, None
-        site.inventory.run("removal_approve", id=row["id"], actor=site.actor, reason="expired")
-        work = Leaving(site=site, id=row["id"], hash=row["hash"], selection=selection)
-        work.carry_out(None)
-        outcome = work.outcome()
-        _forget(site, row["id"])
-        return found, outcome
-
-
-def _forget(site: Site, number: int) -> None:
+def forget(site: Site, number: int) -> None:
     """Keep nothing of what stayed: no person has seen this set, and the next run finds it anew."""
     with site.inventory.transaction():
         site.inventory.run("removal_forget_spared", id=number)
@@ -95,7 +72,7 @@ def finish_expired(site: Site) -> tuple[list[Outcome], list[tuple[str, str]]]:
     for row in site.inventory.all("removal_unfinished"):
         try:
             outcomes.append(apply(site, row["hash"]))
-            _forget(site, row["id"])
+            forget(site, row["id"])
         except OrbitoryError as error:
             log.error("set %s cannot be finished: %s", row["hash"], error)
             failed.append((f"set {row['hash'][:16]}", str(error)))

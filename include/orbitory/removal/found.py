@@ -33,6 +33,9 @@ class Page:
     without: tuple[int, ...] = ()
     #: How much had expired when the run began, by which every page is judged; none: it is counted anew.
     overdue: Overdue | None = None
+    #: Whether what is found goes in this very transaction. Then it is locked: nobody can hold it, or change when it
+    #: expires; what somebody is changing stays.
+    taken: bool = False
 
 
 def find(
@@ -56,6 +59,8 @@ def find(
             inventory.run("removal_choose_expired_again", among=list(among), until=selection.until)
         else:
             _choose_expired(site, selection, as_of, page or Page())
+            if page and page.taken:
+                inventory.run("removal_hold_changing", until=selection.until)
         unknown: tuple[Row, ...] = ()
     else:
         unknown = _choose(site, selection, None if among is None else list(among))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orbitory.errors import IntegrityError, Transient
-from orbitory.inventory import Row
+from orbitory.inventory import Inventory, Row
 from orbitory.priority import rest
 from orbitory.removal.back import apart, bring_back, numbers, put_back, relink
 from orbitory.removal.found import find
@@ -28,6 +28,20 @@ log = logging.getLogger(__name__)
 
 #: Called after each batch with the number of granules that are gone so far.
 Progress = Callable[[int], None]
+
+
+def lock(inventory: Inventory) -> None:
+    """For this transaction: nobody plans to make something of what is about to go, and no newcomer leans on it."""
+    inventory.all("plan_lock")
+    inventory.one("lock_store")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed:
+    """What did not simply move: numbers of files that had been missing before, and of others with the reason."""
+
+    missing: Sequence[int]
+    wrong: Mapping[int, str]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,14 +73,19 @@ class Leaving:
             after, began = rows[0]["upto"], time.monotonic()
             todo = self._still_kept([row for row in rows if row["state"] == "marked"])
             todo += self._mark(self._ready([row for row in rows if row["state"] == "planned"]))
-            todo, missing = self._move(todo)
             if todo:
-                self._bury(todo, missing)
+                self.bury(todo, self.rename(todo))
             if progress:
                 progress(self.gone)
             if self.selection.kind == "expired":
                 rest(self.site.inventory, worked=time.monotonic() - began)
         self.site.inventory.run("removal_finish", id=self.id)
+
+    def take(self) -> list[Row]:
+        """Mark what a plan that takes has just found, in its transaction; returns what is to be renamed and buried."""
+        rows = self._ready(self.site.inventory.all("removal_taken"))
+        self._hide(rows)
+        return rows
 
     def outcome(self) -> Outcome:
         """What the inventory says of it now."""
@@ -96,7 +115,7 @@ class Leaving:
         if stays:
             wrong = bring_back(self.site, self.id, self.hash, stays)
             self._spare({each: why for each, why in whys.items() if each not in wrong})
-            self._leave(stays, wrong)
+            self._tell(stays, wrong)
         return goes
 
     def _ready(self, rows: list[Row]) -> list[Row]:
@@ -137,7 +156,7 @@ class Leaving:
             told = {"granules": list(whys), "whys": list(whys.values())}
             self.site.inventory.run("removal_spare_items", id=self.id, **told)
 
-    def _leave(self, rows: Iterable[Row], whys: Mapping[int, str]) -> None:
+    def _tell(self, rows: Iterable[Row], whys: Mapping[int, str]) -> None:
         self.left |= {
             row["granule_id"]: (row["key"], whys[row["granule_id"]]) for row in rows if row["granule_id"] in whys
         }
@@ -149,8 +168,7 @@ class Leaving:
             return rows
         suspect = [row["asset_id"] for row in rows if row["asset_state"] == "suspect"]
         with inventory.transaction():
-            inventory.all("plan_lock")  # nobody plans to make something of what is about to go
-            inventory.one("lock_store")  # no newcomer can be decided to lean on them meanwhile
+            lock(inventory)
             rows = self._lock(rows)
             asked = numbers(rows, "granule_id")
             find(self.site, self.selection, among=asked)
@@ -159,14 +177,18 @@ class Leaving:
             }
             inventory.run("removal_drop_plan")
             rows = self._without(rows, whys)
-            granules, files = numbers(rows, "granule_id"), numbers(rows, "asset_id")
-            assets = inventory.run("mark_deleting", assets=files)
-            hidden = inventory.run("removal_mark_granules", granules=granules)
-            if (assets, hidden) != (len(files), len(granules)):
-                raise Transient("somebody else is removing files of this set: nothing was marked, try again")
-            folder = trash_path(self.hash, "")
+            granules, folder = self._hide(rows), trash_path(self.hash, "")
             inventory.run("removal_mark_items", id=self.id, granules=granules, folder=folder, suspect=suspect)
         return [{**row, "suspect": row["asset_state"] == "suspect"} for row in rows]
+
+    def _hide(self, rows: list[Row]) -> list[int]:
+        """Take granules and files out of sight; returns the granules' numbers."""
+        inventory, granules, files = self.site.inventory, numbers(rows, "granule_id"), numbers(rows, "asset_id")
+        assets = inventory.run("mark_deleting", assets=files)
+        hidden = inventory.run("removal_mark_granules", granules=granules)
+        if (assets, hidden) != (len(files), len(granules)):
+            raise Transient("somebody else is removing files of this set: nothing was marked, try again")
+        return granules
 
     def _lock(self, rows: list[Row]) -> list[Row]:
         """Those that may still go, their rows locked; from here on nobody can hold them, or change when they expire."""
@@ -182,17 +204,11 @@ class Leaving:
             inventory.run("removal_note_withdrawn", id=self.id, granules=withdrawn)
         return rows
 
-    def _move(self, rows: list[Row]) -> tuple[list[Row], list[int]]:
-        """Rename marked files into the trash, durably; what cannot be is put back, with all that shares a file with it.
-
-        Returns what has gone, and files of it that were missing before. Raises IntegrityError, and leaves all marked,
-        when storage or trash was unmounted meanwhile.
-        """
+    def rename(self, rows: Sequence[Row]) -> Renamed:
+        """Rename marked files into the trash, durably. The inventory is not asked: it may be at work for others."""
         storage, trash = self.site.settings.storage, self.site.settings.trash
         missing: list[int] = []
         wrong: dict[int, str] = {}
-        if not rows:
-            return rows, missing
         with own_errors(f"move files into {trash}"), FileSystemSync(trash) as there, FileSystemSync(storage) as here:
             for row in {row["asset_id"]: row for row in rows if not row["in_place"]}.values():
                 assert not row["path"].startswith("/"), "what is registered in place is never touched"
@@ -208,20 +224,31 @@ class Leaving:
             there.sync()
             if storage.stat().st_dev != trash.stat().st_dev:
                 here.sync()
-        if not wrong:
-            return rows, missing
+        return Renamed(missing=missing, wrong=wrong)
+
+    def bury(self, rows: list[Row], renamed: Renamed) -> None:
+        """Tombstones instead of files: rows and files have left together. What could not be renamed is put back.
+
+        Raises IntegrityError, and leaves all marked, when storage or trash was unmounted meanwhile.
+        """
+        if renamed.wrong:
+            rows = self._put_back(rows, renamed.wrong)
+        if rows:
+            self._entomb(rows, renamed.missing)
+
+    def _put_back(self, rows: list[Row], wrong: Mapping[int, str]) -> list[Row]:
+        """The rest, without what shares a file with what is put back."""
         self.site.storage.prepare(holds_assets=True)
         require_trash(self.site)
         whys = {row["granule_id"]: wrong[row["asset_id"]] for row in rows if row["asset_id"] in wrong}
         goes, stays = apart(rows, whys)
         still = put_back(self.site, self.id, self.hash, stays)
         self._spare({each: why for each, why in whys.items() if each not in still})
-        self._leave(stays, still)
+        self._tell(stays, still)
         self.failed |= {row["granule_id"]: (row["key"], whys[row["granule_id"]]) for row in stays}
-        return goes, missing
+        return goes
 
-    def _bury(self, rows: Sequence[Row], missing: Sequence[int]) -> None:
-        """Tombstones instead of files: rows and files have left together."""
+    def _entomb(self, rows: Sequence[Row], missing: Sequence[int]) -> None:
         inventory, granules = self.site.inventory, numbers(rows, "granule_id")
         with inventory.transaction():
             inventory.one("lock_store")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from orbitory.inventory import Row
 from orbitory.mfp.explain import cause
 from orbitory.removal.found import Page, find, pairs
 from orbitory.removal.guard import LIMITS, Limits, Share, over
+from orbitory.removal.outcome import trash_path
 from orbitory.removal.overdue import limits_of, overdue
 from orbitory.removal.selection import Selection
 from orbitory.site import Site
@@ -45,6 +46,8 @@ class Plan:
     #: ``{"name", "why"}``: names of the list by which nothing is removed.
     unknown: tuple[dict[str, Any], ...] = ()
     limits: Limits = LIMITS
+    #: The number under which it is kept; 0: it is not, or somebody is at work on it.
+    kept: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON shape."""
@@ -100,8 +103,7 @@ def plan(
             limits=limits_of(site) if selection.kind == "expired" else LIMITS,
         )
         if found.items and keep and as_of is None:
-            _keep(site, selection, found)
-        inventory.run("removal_drop_plan")
+            found = replace(found, kept=_keep(site, selection, found, taken=bool(page and page.taken)))
     return found
 
 
@@ -138,7 +140,7 @@ def _more(row: Row) -> dict[str, Any]:
     return {"granule_id": row["granule_id"], "product": row["product"], "expires": row["expires_at"]}
 
 
-def _keep(site: Site, selection: Selection, found: Plan) -> None:
+def _keep(site: Site, selection: Selection, found: Plan, *, taken: bool) -> int:
     inventory = site.inventory
     inventory.run("removal_forget_old_plans")
     counts = {
@@ -157,10 +159,18 @@ def _keep(site: Site, selection: Selection, found: Plan) -> None:
         kind=found.kind,
         actor=site.actor,
         counts=json.dumps(counts),
+        state="approved" if taken else "planned",
+        reason="expired" if taken else "",
     )
-    if row is not None:  # else it is at work: its items stand
-        inventory.run("removal_forget_items", id=row["id"])
-        inventory.run("removal_keep_items", id=row["id"])
+    if row is None:  # it is at work: its items stand
+        return 0
+    number: int = row["id"]
+    inventory.run("removal_forget_items", id=number)
+    if taken:
+        inventory.run("removal_take_items", id=number, folder=trash_path(found.hash, ""))
+    else:
+        inventory.run("removal_keep_items", id=number)
+    return number
 
 
 def hash_of(text: str) -> bytes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
 from orbitory.inventory import Row
-from orbitory.removal import Plan, Selection, blocked_by, finish_expired, plan, sweep
+from orbitory.removal import Plan, Selection, Sweep, blocked_by, finish_expired, plan
 from orbitory.removal.found import Page
-from orbitory.removal.outcome import Outcome, one_at_a_time
+from orbitory.removal.outcome import MANY_AT_ONCE, Outcome, one_at_a_time
 from orbitory.removal.overdue import Overdue, overdue, products_of, type_name
 from orbitory.retention.outcome import PATIENCE_SECONDS, Done, Item, Pass
 from orbitory.site import Site
@@ -20,7 +21,7 @@ RULE = "granules"
 #: So many of a product type are shown to who approves; when they have gone, the next question is about the rest.
 MOST_ASKED = 100_000
 #: So often a run looks further when what expired first cannot go.
-_MOST_PAGES = 1_000
+_MOST_PAGES = 5_000
 #: So many that somebody holds are told where not all are.
 _SHOWN = 100
 CALENDAR_DAYS = 30
@@ -75,21 +76,40 @@ def _sweep(site: Site, look: Pass, due: Overdue, without: tuple[int, ...]) -> It
     """
     room, products = site.catalogue.keeping().most_granules, due.free
     page = Page(without=without, overdue=due)
-    for _ in range(_MOST_PAGES if products else 0):
-        chosen = selection_of(look, products, room)
-        if look.dry:
-            found, outcome = plan(site, chosen, as_of=look.now if look.ahead else None, keep=False, page=page), None
-        else:
-            found, outcome = sweep(site, chosen, page)
-        yield found, outcome
-        seen = sorted((row["expires"], row["granule_id"]) for row in (*found.items, *found.held))
-        gone = outcome.now[0] if outcome else len(found.items)  # what could not go takes nobody's room
-        if len(seen) < room or gone >= room:
-            return
-        at, number = seen[room - 1]
-        later = tuple(each for _, each in seen[room:])
-        page = Page(after=at, after_id=number, without=(*without, *later), overdue=due)
-        room -= gone
+    with Sweep(site) as sweep:
+        for _ in range(_MOST_PAGES if products else 0):
+            at_once = min(room, MANY_AT_ONCE)
+            chosen = selection_of(look, products, at_once)
+            ended: list[tuple[Plan, Outcome | None]]
+            if look.dry:
+                found = plan(site, chosen, as_of=look.now if look.ahead else None, keep=False, page=page)
+                ended = [(found, None)]
+            else:
+                found, ended = sweep.take(chosen, page)
+            looked = (*found.items, *found.held)
+            room -= len(found.items)
+            if len(looked) < at_once or room <= 0:
+                ended += sweep.finish()
+            for swept, outcome in ended:
+                room += len(swept.items) - outcome.now[0] if outcome else 0  # what could not go takes nobody's room
+                yield swept, outcome
+            if len(looked) < at_once or room <= 0:
+                return
+            page = _next(page, at_once, [(row["expires"], row["granule_id"]) for row in looked], look.now)
+
+
+def _next(page: Page, size: int, looked: list[tuple[datetime | None, int]], now: datetime) -> Page:
+    """Where the page after ``page`` begins: after the last of ``size`` that were chosen; others share a file with them.
+
+    Those whose expiry was changed meanwhile are no longer in that order.
+    """
+    seen = sorted((expires, number) for expires, number in looked if expires is not None and expires <= now)
+    last = size - (len(looked) - len(seen))
+    if last <= 0:
+        return page
+    at, number = seen[last - 1]
+    later = tuple(each for _, each in seen[last:])
+    return replace(page, after=at, after_id=number, without=(*page.without, *later))
 
 
 def _items(site: Site, found: Plan, outcome: Outcome | None) -> dict[int, Item]:
