@@ -75,10 +75,21 @@ def points(
     ]
 
 
-def injecting(call: str, number: int, what: str, *, children: bool = False) -> tuple[str, ...]:
-    """strace that does ``what`` (``signal=KILL``, ``error=EIO``) at that system call."""
-    inject = f"inject={call}:{what}:when={number}"
-    return ("strace", *_follow(children), "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
+def injecting(
+    call: str, number: int | str, what: str, *also: str, children: bool = False, paths: Collection[Path] = ()
+) -> tuple[str, ...]:
+    """strace that does ``what`` (``signal=KILL``, ``error=EIO``) at that system call, or from then on (``"3+"``).
+
+    ``also``: further injections, ``linkat:error=EXDEV``. ``paths``: only calls on these, which are counted alone.
+    """
+    injections = (f"{call}:{what}:when={number}", *also)
+    traced = ",".join(dict.fromkeys(each.partition(":")[0] for each in injections))
+    words = ["strace", *_follow(children), "-qq", "-o", "/dev/null", "-e", f"trace={traced}"]
+    for each in injections:
+        words += ["-e", f"inject={each}"]
+    for path in paths:
+        words += ["-P", str(path)]
+    return tuple(words)
 
 
 def _follow(children: bool) -> tuple[str, ...]:
