@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo up down status test test-quick fuzz check requirements lock clean
+.PHONY: help env demo up down status test test-quick faults fuzz check requirements lock clean
 # One recipe at a time: they share one environment.
 .NOTPARALLEL:
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
@@ -34,6 +34,10 @@ test: ## every test; ARGS="-k name" for some of them
 
 test-quick: env ## only tests without Airflow, browser and faults, a minute or two
 	@$(python) -m pytest -q -m "not stack and not airflow and not browser and not slow and not faults" $(ARGS)
+
+faults: ## provoke every fault for real, half an hour as root, and rewrite docs/faults.md
+	@bin/environment --tests
+	@$(python) -m pytest -n 2 --faults -m fault --write-faults $(ARGS)
 
 fuzz: ## search for bytes that our parsers do not bear, MINUTES=10 for each; what is found stays in .fuzz
 	@bin/environment --tests

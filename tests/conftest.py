@@ -21,7 +21,7 @@ from private_stack.places import Places
 from private_stack.postgres import DAILY, OWNER, Cluster
 from private_stack.stack import Stack
 
-pytest_plugins = ["requirements_table"]
+pytest_plugins = ["requirements_table", "fault_table"]
 
 #: The data is thrown away, so it need not survive a power cut; tests of durability start a cluster of their own.
 FAST = {

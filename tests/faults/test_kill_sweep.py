@@ -41,6 +41,16 @@ def command(settings: Settings, strace: Sequence[str] = ()) -> kills.Done:
     return kills.orbitory(settings, "ingest", "correlative", "--workers", "1", strace=strace)
 
 
+@pytest.mark.fault(
+    "F01",
+    "F02",
+    "F03",
+    "F04",
+    "F05",
+    "F06",
+    "F07",
+    how="SIGKILL before a sample of the system calls of an ingest that change something",
+)
 @pytest.mark.req("W5")
 @pytest.mark.slow
 @pytest.mark.timeout(600)

@@ -136,6 +136,7 @@ def test_verbs_that_touch_no_zone_need_not_know_where_they_are(
 # Failures
 
 
+@pytest.mark.fault("F13", how="nobody listens where the database should")
 def test_a_server_that_is_away_gives_3_and_no_password(
     spoken: Orbitory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_bug_is_told_in_full_and_gives_70(
     assert "hunter2" not in answer.err
 
 
+@pytest.mark.fault("F57", how="an inventory of another version")
 def test_an_inventory_of_another_version_is_refused_before_anything_else(
     orbitory: Orbitory, postgres: Cluster, database: str, settings: Settings
 ) -> None:

@@ -188,6 +188,7 @@ def test_an_instance_that_is_not_ready_or_does_not_exist_is_not_run(bench: Bench
             run(site, number)
 
 
+@pytest.mark.fault("F15", how="no room in the work folder of a PGE")
 @pytest.mark.req("F53")
 def test_no_room_for_what_it_may_write_is_no_failure_of_the_pge(bench: Bench) -> None:
     disk = shutil.disk_usage(bench.settings.work.parent)

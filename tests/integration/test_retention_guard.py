@@ -35,6 +35,7 @@ def going(run: retention.Run) -> set[str]:
     return {item.name for item in run.items if item.kind == "granule" and not item.blocked_by}
 
 
+@pytest.mark.fault("F49", how="what expired by mistake is asked for in slices")
 @pytest.mark.req("G22", "F49")
 def test_no_slice_of_what_expired_by_mistake_passes_for_less_than_it_is(
     archive: Strips, monkeypatch: pytest.MonkeyPatch
@@ -54,6 +55,7 @@ def test_no_slice_of_what_expired_by_mistake_passes_for_less_than_it_is(
     assert len(keys(archive, "deleted")) == 10
 
 
+@pytest.mark.fault("F49", how="many small types expire at once")
 @pytest.mark.req("G22", "F49")
 def test_many_small_types_that_expire_at_once_need_approval_together(archive: Strips) -> None:
     archive.make(60)

@@ -136,6 +136,7 @@ def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
     assert report.detected == report.archived == 1
 
 
+@pytest.mark.fault("F24", how="a stored file is damaged before the same is delivered again")
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 def test_a_duplicate_repairs_a_damaged_or_missing_stored_copy(settings: Settings, damage: str) -> None:
     land(settings, "a.txt")
@@ -156,6 +157,7 @@ def test_a_duplicate_repairs_a_damaged_or_missing_stored_copy(settings: Settings
     assert damaged == ([b"A.txt"] if damage == "changed" else []), "what was damaged is kept aside"
 
 
+@pytest.mark.fault("F50", how="the mark of storage is gone before a run")
 def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Settings) -> None:
     land(settings, "a.txt")
     do(settings, begin(settings), *STEPS)
@@ -167,6 +169,7 @@ def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Se
     assert (landing / "b.txt").exists()
 
 
+@pytest.mark.fault("F50", how="the mark of storage is gone amid a run")
 @pytest.mark.parametrize("moment", ["before", "meanwhile"])
 def test_a_storage_that_is_unmounted_before_archive_places_anything_takes_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -200,6 +203,7 @@ def test_a_storage_that_is_unmounted_before_archive_places_anything_takes_nothin
     assert not any(landing.iterdir())
 
 
+@pytest.mark.fault("F12", how="the unlogged table is empty, as after a crash of the server")
 def test_what_a_crash_of_the_server_emptied_is_read_again(settings: Settings) -> None:
     land(settings, "a.txt")
     batch = begin(settings)
@@ -211,6 +215,7 @@ def test_what_a_crash_of_the_server_emptied_is_read_again(settings: Settings) ->
     assert states(settings) == {"a.txt": "archived"}
 
 
+@pytest.mark.fault("F13", how="the database is read-only, as a standby is")
 def test_an_inventory_that_only_answers_questions_is_waited_for(settings: Settings) -> None:
     with (
         pytest.raises(Transient, match="not available now"),

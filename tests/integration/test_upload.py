@@ -229,6 +229,7 @@ def test_a_landing_folder_that_is_not_there_is_never_made_on_an_unmounted_disk(
     assert list(site_root.iterdir()) == []
 
 
+@pytest.mark.fault("F15", how="the landing zone fills up under an upload")
 def test_a_disk_that_fills_up_leaves_nothing_behind(orbitory: Orbitory, landing: Path, data: Path) -> None:
     (data / "large.bin").write_bytes(bytes(1 << 20))
 
@@ -244,6 +245,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(orbitory: Orbitory, landing:
 # Killed
 
 
+@pytest.mark.fault("F01", how="SIGKILL of an upload")
 @pytest.mark.req("G21")
 @pytest.mark.faults
 @needs_strace
