@@ -175,7 +175,7 @@ def from_texts(texts: Mapping[str, str]) -> UploadForm:
 
 
 def _moment(text: str) -> datetime:
-    """What the schema takes for a time; ``fromisoformat`` alone also reads weeks, and drops digits where none belong."""
+    """What the schema takes for a time; ``fromisoformat`` also reads weeks, and drops digits where none belong."""
     if not _MOMENT.fullmatch(text):
         raise ValueError(text)
     moment = datetime.fromisoformat(text)

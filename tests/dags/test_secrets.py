@@ -1,4 +1,4 @@
-"""Secrets stand in Airflow Connections and the environment: in no tracked file, log, XCom, rendered field, row or mail."""
+"""Secrets stand in Connections and the environment: in no tracked file, log, XCom, rendered field, row or mail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from private_stack.postgres import Cluster
 #: user:password@ in an address; the password is judged.
 _IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"]*:([^\s/@'\"]+)@")
 _ASSIGNED = re.compile(
-    r"""(?i)\b[\w-]*(?:password|passwd|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{16,})["']?\s*$""", re.M
+    r"""(?i)\b[\w-]*(?:password|passwd|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{16,})["']?\s*$""",
+    re.M,
 )
 _KEYS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b")
 #: What stands for a password where none is: placeholders, and variables of shells, Compose and Python.
@@ -101,7 +102,9 @@ def test_a_secret_stands_in_connections_and_environment_and_nowhere_else(
     }
     places |= {str(path): path.read_text("utf-8", "replace") for path in log_files()}
     assert "archive batch=" in places["log"], "the log was not captured"
-    assert run.run_id in places["Airflow's database"] and "rendered_task_instance_fields" in places["Airflow's database"]
+    assert (
+        run.run_id in places["Airflow's database"] and "rendered_task_instance_fields" in places["Airflow's database"]
+    )
     assert [(name, each) for name, text in places.items() for each in marked.values() if each in text] == []
 
 
@@ -120,5 +123,3 @@ def rows_of(uri: str) -> str:
             query = sql.SQL("SELECT t::text FROM {} t").format(sql.SQL(table))
             found += [text for (text,) in connection.execute(query).fetchall()]
     return "\n".join(found)
-
-

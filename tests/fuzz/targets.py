@@ -11,7 +11,6 @@ from pathlib import Path
 from orbitory.announcements import parse
 from orbitory.catalogue import Catalogue, load
 from orbitory.errors import DataError
-from orbitory.extract.strips.records import Group
 from orbitory.extract.strips.strip_facts import describe, read_metadata
 from orbitory.extract.strips.tar_members import tar_members
 from orbitory.extract.structure import Bytes

@@ -62,6 +62,7 @@ def damaged(
     return [(kind, path, result) for (kind, path, _), result in zip(made, results, strict=True)]
 
 
+@pytest.mark.fault("F23", how="real files cut anywhere")
 @needs_corpus
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     found = damaged(tmp_path, cut, (*STATED, "geotiff"))
@@ -69,6 +70,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     assert {(kind, path) for kind, path, result in found if fate(result) not in ("structure", "type", "size")} == set()
 
 
+@pytest.mark.fault("F23", how="real files with foreign bytes behind")
 @needs_corpus
 def test_foreign_bytes_behind_a_file_are_refused_or_noted(tmp_path: Path) -> None:
     found = damaged(tmp_path, append, (*STATED, "geotiff"))
@@ -79,6 +81,7 @@ def test_foreign_bytes_behind_a_file_are_refused_or_noted(tmp_path: Path) -> Non
             assert "trailing_bytes" in codes(result), (kind, path)
 
 
+@pytest.mark.fault("F23", "F39", "F40", how="real HDF5, GeoTIFF and NITF with bits flipped, headers overwritten")
 @needs_corpus
 @pytest.mark.parametrize("change", [flip, overwrite])
 def test_what_the_libraries_cannot_read_is_never_archived_as_sound(tmp_path: Path, change: Change) -> None:

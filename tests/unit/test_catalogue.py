@@ -170,6 +170,7 @@ def test_a_typo_is_told_with_line_key_and_the_word_that_was_meant(folder: Path) 
     assert problem.hint == "did you mean 'keep_days'?"
 
 
+@pytest.mark.fault("F58", how="a broken source file among sound ones")
 def test_a_broken_file_disables_its_source_and_no_other(folder: Path) -> None:
     edit(folder / "sources" / "idps.toml", "grace_hours", "grace_hour")
     catalogue = load(folder)
@@ -181,6 +182,7 @@ def test_a_broken_file_disables_its_source_and_no_other(folder: Path) -> None:
         catalogue.source("idps")
 
 
+@pytest.mark.fault("F58", how="wrong values, unknown words, paths that climb, names of others")
 @pytest.mark.parametrize(
     ("old", "new", "key", "message", "hint"),
     [
@@ -234,6 +236,7 @@ def test_a_syntax_error_is_told_with_its_line(folder: Path) -> None:
     assert problem.disables == ("idps",)
 
 
+@pytest.mark.fault("F58", how="a catalogue file that is no text")
 def test_a_file_that_is_not_text_or_cannot_be_read_disables_only_itself(folder: Path) -> None:
     (folder / "sources" / "idps.toml").write_bytes(b"\xff\xfe\x00")
     (folder / "sources" / "ghost.toml").symlink_to("nowhere")
