@@ -323,19 +323,19 @@ def outside_of_libraries(seen: list[Call], landing: Path) -> list[str]:
         call.line
         for call in confined
         if call.changes
-        or (call.worked and call.name in ("fork", "vfork", "execve"))
+        or (call.worked and call.name in ("fork", "vfork", "execve", "socket", "connect"))
         or (call.reads and not is_below(call.opened, (landing, *LIBRARIES, *own)))
     ]
 
 
 def beyond_the_site(seen: list[Call], root: Path, secrets: Path) -> list[str]:
-    """What any process changed outside of the site, or read outside of site and system."""
+    """What any process changed outside of the site, read outside of site and system, or dialled."""
     wrong = []
     for call in seen:
         touched = (call.opened,) if call.opened else call.paths
         changed = call.changes and not all(is_below(path, (root, "/dev/null", "/proc/self/fd")) for path in touched)
         read = call.reads and (not is_below(call.opened, (root, *SYSTEM)) or is_below(call.opened, (secrets,)))
-        if changed or read:
+        if changed or read or call.dials:
             wrong.append(call.line)
     return wrong
 
@@ -348,10 +348,11 @@ def test_the_trace_sees_a_parser_that_reads_what_it_must_not(tmp_path: Path, sec
     script = (
         "import ctypes, sys; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"
         f"open({str(landing / 'a')!r}).read(); open({str(secrets / 'secret')!r}, 'rb').read()\n"
-        f"open({str(landing / 'b')!r}, 'w').close()"
+        f"open({str(landing / 'b')!r}, 'w').close()\n"
+        "import socket; socket.socket(socket.AF_INET).close()"
     )
     log = tmp_path / "trace"
     subprocess.run(["strace", *OPTIONS, "-o", str(log), sys.executable, "-c", script], check=True)
     seen = list(calls(log))
-    assert len(outside_of_libraries(seen, landing)) == 2
-    assert len(beyond_the_site(seen, landing, secrets)) == 1
+    assert len(outside_of_libraries(seen, landing)) == 3
+    assert len(beyond_the_site(seen, landing, secrets)) == 2
