@@ -10,6 +10,7 @@ from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orbitory.announcements import is_temporary, role_of
 from orbitory.catalogue import Catalogue, Problem, load
 from orbitory.cron import check_cron
 from orbitory.errors import ConfigurationError
@@ -330,3 +331,15 @@ def test_common_schedules_are_accepted(expression: str) -> None:
 )
 def test_what_is_no_schedule_is_refused(expression: str) -> None:
     assert check_cron(expression)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.fault("F58", how="patterns of stars against a name that nearly fits")
+def test_no_pattern_of_the_catalogue_takes_for_ever(folder: Path) -> None:
+    stars = "*a" * 60 + "b"
+    edit(folder / "sources" / "correlative.toml", 'temporary = ["*.part"', f'temporary = ["{stars}"')
+    edit(folder / "sources" / "correlative.toml", 'manifests = ["MD5SUMS"', f'manifests = ["{stars}"')
+    source = load(folder).source("correlative")
+    for name in ("a" * 200, "ab" * 100, "a" * 199 + "c"):
+        assert is_temporary(name, source) is name.endswith("b")
+        assert role_of(name, source) == ("manifest" if name.endswith("b") else "data")
