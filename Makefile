@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo up down status test test-quick faults check requirements lock clean
+.PHONY: help env demo up down status test test-quick faults fuzz check requirements lock clean
 # One recipe at a time: they share one environment.
 .NOTPARALLEL:
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 python := .venv/bin/python
 ARGS ?=
+MINUTES ?= 10
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -38,6 +39,14 @@ faults: ## provoke every fault for real, half an hour as root, and rewrite docs/
 	@bin/environment --tests
 	@$(python) -m pytest -n 2 --faults -m fault --write-faults $(ARGS)
 
+fuzz: ## search for bytes that our parsers do not bear, MINUTES=10 for each; what is found stays in .fuzz
+	@bin/environment --tests
+	@for target in $$(ls tests/fuzz/seeds); do \
+	    mkdir -p .fuzz/$$target; \
+	    $(python) tests/fuzz/fuzz.py $$target -max_total_time=$$(($(MINUTES) * 60)) -timeout=10 \
+	        -artifact_prefix=.fuzz/$$target- .fuzz/$$target tests/fuzz/seeds/$$target; \
+	done
+
 requirements: ## run every test and rewrite docs/requirements.md
 	@bin/environment --tests
 	@$(python) -m pytest -n 2 --write-requirements
@@ -51,5 +60,5 @@ lock: env ## resolve requirements*.in into pins for Python 3.11 to 3.13
 
 clean: ## stop everything and delete .orbitory (the private archive included) and caches; .venv stays
 	@if [ -x $(python) ]; then bin/stack clean; fi
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .import_linter_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import signal
 import stat as modes
@@ -25,6 +26,7 @@ SENTINEL = ".orbitory-storage"
 #: Copies in flight, one folder a batch, inside the storage root (same file system as the final names).
 INCOMING = ".incoming"
 
+log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -73,7 +75,8 @@ def display(path: bytes) -> str:
 def scan(folder: Path) -> Iterator[Seen]:
     """Every name below ``folder`` that is not a folder; links are reported, never followed. Order is not defined.
 
-    A folder or file that vanishes meanwhile is passed over. Raises ConfigurationError or Transient when ``folder``
+    A folder or file that vanishes meanwhile is passed over, and so is, with a warning, what stands so deep that no
+    path reaches it: its sender must not stop the others. Raises ConfigurationError or Transient when ``folder``
     itself cannot be read.
     """
     root = os.fsencode(folder)
@@ -95,6 +98,9 @@ def scan(folder: Path) -> Iterator[Seen]:
         except FileNotFoundError:
             continue
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                log.warning("%s… in %s is deeper than any path reaches: not taken in", display(below[:80]), folder)
+                continue
             with own_errors(f"list {display(below)} in {folder}"):
                 raise error
 

@@ -271,6 +271,7 @@ def test_identify_answers_for_each_name_with_no_file_at_hand(spoken: Orbitory) -
     assert "viirs_sdr" in people and "holiday.jpg: unrecognised" in people
 
 
+@pytest.mark.fault("F38", how="control sequences for terminals in names")
 def test_foreign_names_cannot_steer_a_terminal(spoken: Orbitory) -> None:
     answer = spoken("identify", "\x1b[31mred\u202e\udcff.h5", "two\nlines.h5")
     assert answer.out.isascii() and "\x1b" not in answer.out
@@ -377,6 +378,7 @@ def broken_catalogue(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORBITORY_CATALOGUE", str(folder / "catalogue"))
 
 
+@pytest.mark.fault("F58", how="a broken source file, on the command line")
 def test_a_broken_catalogue_file_disables_its_source_alone(
     orbitory: Orbitory, holdings: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_share_is_a_fraction_of_what_is_held(archive: Strips, expired: int, as
     assert done.as_dict()["removed"] == (0 if asked else expired)
 
 
+@pytest.mark.fault("F43", how="a machine 8 days ahead")
 @pytest.mark.req("G22", "F43")
 def test_a_machine_whose_clock_is_8_days_ahead_removes_nothing(
     archive: Strips, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]

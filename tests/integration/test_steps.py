@@ -111,6 +111,7 @@ def test_a_claim_that_was_taken_over_can_write_nothing(settings: Settings, step:
     assert states(settings) == before
 
 
+@pytest.mark.fault("F25", "F26", how="changed between verify and archive")
 def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_archived(settings: Settings) -> None:
     landing = land(settings, "a.txt")
     batch = begin(settings)
@@ -124,6 +125,7 @@ def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_arc
     assert states(settings) == {"a.txt": "archived"}
 
 
+@pytest.mark.fault("F26", how="gone between detect and archive")
 def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
     landing = land(settings, "a.txt", "b.txt")
     batch = begin(settings)
@@ -136,6 +138,7 @@ def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
     assert report.detected == report.archived == 1
 
 
+@pytest.mark.fault("F27", how="delivered again after archive, the stored copy damaged or gone")
 @pytest.mark.fault("F24", how="a stored file is damaged before the same is delivered again")
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 def test_a_duplicate_repairs_a_damaged_or_missing_stored_copy(settings: Settings, damage: str) -> None:
@@ -244,6 +247,7 @@ def test_other_bytes_under_an_intended_name_stop_the_batch_and_nothing_is_overwr
     assert states(settings) == {"a.txt": State.STORED}
 
 
+@pytest.mark.fault("F59", how="10,000 bad files at once")
 def test_ten_thousand_bad_files_are_one_problem(settings: Settings) -> None:
     landing = settings.landing / "correlative"
     landing.mkdir(parents=True)

@@ -283,6 +283,7 @@ def check_left(landing: Path, data: Path) -> None:
                 assert {f"{name}{FORM}", str(Path(name).with_name(f".{Path(name).name}{FORM}.part"))} & found
 
 
+@pytest.mark.fault("F31", how="an upload without its form, beyond the grace time")
 @pytest.mark.req("G21")
 def test_a_file_without_form_waits_and_is_given_up_after_the_grace_time(
     orbitory: Orbitory, landing: Path, data: Path, tmp_path: Path, environment: dict[str, str]
@@ -360,6 +361,7 @@ def by_another_tool(folder: Path, name: str, content: bytes, **changes: str | No
     (folder / f"{name}{FORM}").write_text(f'<upload version="1">{body}</upload>')
 
 
+@pytest.mark.fault("F34", "F36", how="forms that name other files, with document types, damaged")
 @pytest.mark.req("G21")
 def test_forms_of_other_tools_are_taken_or_refused_with_the_reason(orbitory: Orbitory, landing: Path) -> None:
     good = hashlib.sha256(b"good").hexdigest()

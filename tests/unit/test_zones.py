@@ -52,6 +52,7 @@ def test_scan_reports_every_name_but_folders_and_follows_no_link(tmp_path: Path)
     assert found == {b"deep/a\nb": True, b"\xff": True, b"link": False, b"fifo": False}
 
 
+@pytest.mark.fault("F34", how="names that climb, links in folders")
 @pytest.mark.parametrize("path", [b"../secret", b"/etc/passwd", b"link/secret", b"sub/../../secret"])
 def test_no_name_leads_out_of_its_zone(tmp_path: Path, path: bytes) -> None:
     zone = tmp_path / "zone"
@@ -63,6 +64,7 @@ def test_no_name_leads_out_of_its_zone(tmp_path: Path, path: bytes) -> None:
     assert read_small(zone, path, 100) is None
 
 
+@pytest.mark.fault("F33", how="a FIFO called like data")
 def test_a_fifo_does_not_block_and_is_not_regular(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     descriptor = open_beneath(tmp_path, b"fifo")
@@ -78,6 +80,7 @@ def test_a_socket_is_refused(tmp_path: Path) -> None:
             open_beneath(tmp_path, b"s")
 
 
+@pytest.mark.fault("F25", how="a sender with the file open")
 def test_an_open_writer_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "file"
     with file.open("w") as writer:
@@ -104,6 +107,7 @@ def test_placing_twice_is_harmless(tmp_path: Path, storage: Storage) -> None:
     assert (storage.root / "a").read_bytes() == b"bytes"
 
 
+@pytest.mark.fault("F33", how="a file with a second hard link")
 def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the_archive(
     tmp_path: Path, storage: Storage
 ) -> None:
@@ -183,6 +187,7 @@ def test_moving_works_across_file_systems(tmp_path: Path) -> None:
         other.rmdir()
 
 
+@pytest.mark.fault("F26", how="replaced before the landing name goes")
 def test_a_landing_name_goes_only_while_it_is_still_our_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"ours")
