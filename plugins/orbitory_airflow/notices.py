@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from orbitory import notices, outbox
+from orbitory import notices, outages, outbox
 from orbitory.catalogue import Source
 from orbitory.errors import OrbitoryError
 from orbitory.inventory import connect
@@ -49,7 +49,8 @@ def _kept(source: Source, context: Mapping[str, Any]) -> bool:
     actor = actor_of(context)
     try:
         with connect(inventory_uri(), actor=actor) as inventory:
-            outbox.tell_failure(inventory, source, actor=actor, verdict=_verdict(context), link=link_to(context))
+            if not outages.stopping(inventory, source, actor=actor):  # told when it began
+                outbox.tell_failure(inventory, source, actor=actor, verdict=_verdict(context), link=link_to(context))
     except OrbitoryError as error:
         log.warning("the notice goes without figures, and is not kept: %s", error)
         return False

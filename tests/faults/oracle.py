@@ -25,7 +25,8 @@ def _files(root: Path) -> dict[str, str]:
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not path.is_symlink()
+        # An empty file that was delivered is no sentinel of a zone.
+        if path.is_file() and not path.is_symlink() and not path.name.startswith(".orbitory-")
     }
 
 
