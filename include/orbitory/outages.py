@@ -81,3 +81,11 @@ def end(inventory: Inventory, source: Source) -> None:
         )
         notice = plain(f"[Orbitory] ingest of {source.name} is well again", text)
         _tell(inventory, source, row, notice, kind="outage_over")
+
+
+def tell_back(inventory: Inventory, source: Source, *, since: str) -> None:
+    """The inventory, which was told to be away ``since``, has answered; said once, however often it is called."""
+    text = f"The inventory is back: ingest of {source.name} is well again\n\nThat it was away was told at {since}.\n"
+    notice = plain(f"[Orbitory] ingest of {source.name} is well again", text)
+    address = Address(kind="outage_over", about=source.name, actor=f"inventory/{since}", recipients=source.notify)
+    enqueue(inventory, address, notice)

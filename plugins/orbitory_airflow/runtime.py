@@ -111,6 +111,7 @@ def step(name: str, source: str, batch: Mapping[str, Any]) -> None:
 def report(source: str) -> dict[str, int]:
     """Count the run from the ledger, write its statistics and give the verdict, which is never tried again."""
     from orbitory import ingest
+    from orbitory_airflow.notices import tell_back
 
     context = get_current_context()
     # A detect that failed half-way leaves a run without batches, which the ledger alone cannot tell from a quiet one.
@@ -123,6 +124,7 @@ def report(source: str) -> dict[str, int]:
         return {}
     with open_run() as site:
         outcome = ingest.report(site, source, link=link_to(context), trouble=trouble)
+        tell_back(site, site.catalogue.source(source))
     message = outcome.message
     for line in filter(None, outcome.told.splitlines()):
         log.error("%s", line)

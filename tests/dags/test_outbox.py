@@ -72,6 +72,7 @@ def test_a_failed_run_sends_one_mail_with_text_html_statistics_and_the_list_of_a
 
 
 @pytest.mark.req("W8", "N11")
+@pytest.mark.fault("F54", how="no mail server while a run fails")
 def test_a_run_finishes_without_the_mail_server_and_its_message_goes_once_when_the_server_is_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,7 @@ class Refusing(Inbox):
         return "550 no such user"
 
 
+@pytest.mark.fault("F54", how="a mail server that answers 550 to a recipient")
 def test_what_the_server_will_never_take_is_given_up_and_the_dag_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

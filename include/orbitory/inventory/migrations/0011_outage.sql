@@ -13,3 +13,6 @@ CREATE TABLE outage (
     ended_at  timestamptz                 -- when a run of the source has passed
 );
 CREATE UNIQUE INDEX outage_open ON outage (source, cause) WHERE ended_at IS NULL;
+
+-- How many were sent within the last hour.
+CREATE INDEX outbox_sent ON outbox (sent_at) WHERE state = 'sent';
