@@ -33,7 +33,20 @@ _GLANCE = 0.1
 
 def keep_empty(stage: Stage) -> None:
     """Remember the inventory as it is now."""
-    stage.stack.cluster.sql(f"CREATE DATABASE {EMPTY} TEMPLATE orbitory OWNER {OWNER}")
+    with refusing(stage):
+        stage.stack.cluster.sql(f"CREATE DATABASE {EMPTY} TEMPLATE orbitory OWNER {OWNER}")
+
+
+@contextmanager
+def refusing(stage: Stage) -> Iterator[None]:
+    """Whoever is connected to the inventory is thrown out, and nobody gets in."""
+    sql = stage.stack.cluster.sql
+    sql("ALTER DATABASE orbitory ALLOW_CONNECTIONS false")
+    try:
+        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'orbitory'")
+        yield
+    finally:
+        sql("ALTER DATABASE orbitory ALLOW_CONNECTIONS true")
 
 
 def begin_anew(stage: Stage) -> None:
