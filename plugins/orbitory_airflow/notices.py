@@ -65,17 +65,27 @@ def _kept(source: Source, context: Mapping[str, Any]) -> bool:
 
 
 def _tell_away(source: Source, context: Mapping[str, Any]) -> None:
-    """Say that the inventory is away, once until it is back; again when the mail server did not take it."""
+    """Say that the inventory is away, once until it is back; again when the mail server did not take it.
+
+    When Airflow cannot be asked either, rather twice than never.
+    """
     from airflow.sdk import Variable
 
     from orbitory_airflow.mail import send
 
-    name = _AWAY.format(source.name)
-    if since := Variable.get(name, default=None):
+    name, since = _AWAY.format(source.name), None
+    try:
+        since = Variable.get(name, default=None)
+    except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from answering
+        log.warning("whether it was told already is not known: %s", error)
+    if since:
         log.warning("no mail: that the inventory is away was told at %s", since)
         return
     send(_bare(source, context))
-    Variable.set(name, f"{datetime.now(UTC):%FT%TZ}", description="The inventory is away: this was told.")
+    try:
+        Variable.set(name, f"{datetime.now(UTC):%FT%TZ}", description="The inventory is away: this was told.")
+    except Exception as error:  # noqa: BLE001
+        log.warning("the next failed run will tell it again: %s", error)
 
 
 def tell_back(site: Site, source: Source) -> None:
