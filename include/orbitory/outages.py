@@ -48,15 +48,11 @@ def _note(site: Site, source: Source, error: OrbitoryError, link: str) -> None:
                 f"as the cause is cured; that is told, too. Until then this is the only message about it.\n\n"
                 f"Run and log: {link}\n"
             )
-            _tell(
-                site.inventory,
-                source,
-                row,
-                plain(f"[Orbitory] ingest of {source.name} has stopped: {error.outage}", text),
-            )
+            notice = plain(f"[Orbitory] ingest of {source.name} has stopped: {error.outage}", text)
+            _tell(site.inventory, source, row, notice, kind="outage")
 
 
-def _tell(inventory: Inventory, source: Source, outage: Row, notice: Notice, kind: str = "outage") -> None:
+def _tell(inventory: Inventory, source: Source, outage: Row, notice: Notice, *, kind: str) -> None:
     actor = f"outage/{outage['id']}"
     enqueue(inventory, Address(kind=kind, about=source.name, actor=actor, recipients=source.notify), notice)
 

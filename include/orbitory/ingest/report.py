@@ -74,12 +74,10 @@ def report(site: Site, source_name: str, *, link: str = "", trouble: str = "") -
         else:
             stopping = outages.stopping(site.inventory, source, actor=site.actor)
             result = replace(result, problems=(*result.problems, *stopping))
-        if stopping and not result.bad:
-            pass  # told when the outage began
-        elif link and result.failed:
+        if link and result.failed and (result.bad or not stopping):
             about = {"actor": site.actor, "verdict": result.message, "link": link}
             result = replace(result, told=outbox.tell_failure(site.inventory, source, **about).text)
-        elif link:
+        elif link and not result.failed:
             outbox.withdraw_failure(site.inventory, source, actor=site.actor)
     receipts.acknowledge(site, source)
     if source.name == OUTPUTS:
