@@ -92,7 +92,7 @@ class Storage:
             raise IntegrityError(
                 f"storage {self.root} has no {SENTINEL}: it looks unmounted. Mount it; "
                 f"if this really is the right folder, create that empty file"
-            )
+            ).of_outage("unmounted")
 
     def digest(self, path: str, *, afresh: bool = False) -> bytes | None:
         """BLAKE3 of a stored file as it is now (``afresh``: on disk); None when no ordinary file stands there.
@@ -184,6 +184,7 @@ class Storage:
         What stood there is kept at ``aside``, or within storage if it cannot be moved to another file system; answers
         where. Repeating it finishes what a crash cut short. One at a time for each ``part``.
         """
+        self.require_mounted()
         target = self._ours(path)
         for folder in target.parents[: len(Path(path).parts) - 1]:
             if folder.is_symlink():

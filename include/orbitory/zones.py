@@ -33,6 +33,13 @@ _RENAME_NOREPLACE = 1
 _OPENAT2 = 437
 _BENEATH_NO_LINKS = 0x08 | 0x04  # RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, linux/openat2.h
 _SETTING = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP}
+#: What is wrong with a place when the system says so; it is the same for all files.
+_OUTAGES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "full"),
+    errno.EROFS: "read-only",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "denied"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV), "failing"),
+}
 
 
 class _OpenHow(ctypes.Structure):
@@ -46,9 +53,11 @@ def own_errors(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         text = f"cannot {doing}: {error.strerror} ({error.filename or 'no name'})"
+        cause = _OUTAGES.get(error.errno or 0, "")
         if error.errno in _SETTING:
-            raise ConfigurationError(f"{text}; check the owner, mode and mount of that folder") from error
-        raise Transient(f"{text}; nothing was lost, it is tried again") from error
+            told = f"{text}; check the owner, mode and mount of that folder"
+            raise ConfigurationError(told).of_outage(cause) from error
+        raise Transient(f"{text}; nothing was lost, it is tried again").of_outage(cause) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ def _files(root: Path) -> dict[str, str]:
         folders.sort()
         for path in (Path(above, name) for name in sorted(names)):
             with suppress(FileNotFoundError):
+                if path.name.startswith(".orbitory-"):  # an empty file that was delivered is no sentinel of a zone
+                    continue
                 if path.is_file() and not path.is_symlink():
                     found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found

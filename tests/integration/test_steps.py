@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from blake3 import blake3
 
 from orbitory import ingest
 from orbitory.errors import IntegrityError, Transient
@@ -16,6 +17,7 @@ from orbitory.inventory import connect
 from orbitory.model import State
 from orbitory.settings import Settings
 from orbitory.site import open_site
+from orbitory.storage import Storage
 from orbitory.zones import SENTINEL, FileSystemSync
 
 STEPS = ("verify", "extract", "store", "archive")
@@ -170,6 +172,24 @@ def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Se
     with pytest.raises(IntegrityError, match="looks unmounted"):
         begin(settings, "dag/run2")
     assert (landing / "b.txt").exists()
+
+
+@pytest.mark.fault("F50", how="the mark of storage is gone before a repair")
+def test_nothing_is_repaired_into_a_storage_that_looks_unmounted(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.txt"
+    whole.write_bytes(b"reading")
+    storage = Storage(tmp_path / "storage")
+    storage.root.mkdir()
+    descriptor = os.open(whole, os.O_RDONLY)
+    try:
+        with pytest.raises(IntegrityError, match="unmounted") as raised:
+            storage.repair(
+                descriptor, "a/b.txt", blake3(b"reading").digest(), part="repair/1", aside=tmp_path / "aside"
+            )
+    finally:
+        os.close(descriptor)
+    assert raised.value.outage == "unmounted"
+    assert list(storage.root.iterdir()) == []
 
 
 @pytest.mark.fault("F50", how="the mark of storage is gone amid a run")
