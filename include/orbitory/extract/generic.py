@@ -8,7 +8,7 @@ from typing import Any
 
 from orbitory.extract import ExtractTask, OpenFile, open_file, quick_check, sole_granule, warning
 from orbitory.extract.container import is_set_member
-from orbitory.extract.hdf5 import hdf5_findings
+from orbitory.extract.hdf5_objects import hdf5_findings
 from orbitory.extract.header import Header, text
 from orbitory.extract.netcdf import netcdf_findings
 from orbitory.extract.raster import DRIVERS, read_raster

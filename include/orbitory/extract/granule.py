@@ -29,13 +29,15 @@ _LONGEST = timedelta(days=1)
 class Attributes:
     """Attributes of one object, unwrapped: each accessor gives None for what is missing, fill, or of another kind."""
 
-    raw: dict[str, Any]
+    raw: Mapping[str, Any]
     path: str = ""
 
     def values(self, name: str) -> list[Any]:
         """All elements, flat."""
         value = self.raw.get(name)
-        return [] if value is None else value.reshape(-1).tolist()
+        if value is None or isinstance(value, list):
+            return value or []
+        return value.reshape(-1).tolist() if hasattr(value, "reshape") else [value]
 
     def text(self, name: str) -> str | None:
         """First element as text."""
