@@ -13,16 +13,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from orbitory.extract.hdf5_chunks import Budget, check_elements
-from orbitory.extract.hdf5_messages import UNDEFINED, Storage, Unsupported, Value, name_in, storage_of
+from orbitory.extract.hdf5_messages import Storage, Unsupported, Value, name_in
 from orbitory.extract.hdf5_space import Space
 
 _DEPTH_LIMIT = 64
 _NODE = struct.Struct("<4sBBHQQ")
 _ENTRY = struct.Struct("<QQI4x16s")
-_LINK_INFO, _KIND, _TABLE, _ATTRIBUTE_INFO = 0x02, 0x03, 0x11, 0x15
-#: Messages of a group besides its attributes and links: both forms, the time of its change.
-_OF_GROUPS = frozenset({0x02, 0x0A, 0x11, 0x12, 0x15})
-_OF_DATASETS = frozenset({0x01, 0x03, 0x04, 0x05, 0x08, 0x0B, 0x12, 0x15})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +68,22 @@ def read_tree(data: bytes, *, elements: bool) -> Node:
 
 def _node(space: Space, address: int, path: str, cached: bytes | None) -> Node:
     """The object at ``address``; ``cached``: the symbol table that is said to be its own, elsewhere."""
-    header = space.header(address)
-    single = header.single
-    table = single.get(_TABLE)
-    if cached is not None and (table is None or table[:16] != cached):
+    header = space.header(address, path)
+    if cached is not None and header.table != cached:
         raise Unsupported("a group whose symbol table is not the one that its parent says")
-    if _ATTRIBUTE_INFO in single:
-        _check_compact(single[_ATTRIBUTE_INFO], 2, "attributes")
-    attributes = header.attributes
-    if len(attributes) > 1:
-        attributes = dict(sorted(attributes.items()))
-    if _KIND in single:
-        if header.links or not single.keys() <= _OF_DATASETS:
-            raise Unsupported("a dataset with messages of a group")
-        return Node(path, attributes, {}, storage_of(single))
-    if not single.keys() <= _OF_GROUPS or (table is None) == (_LINK_INFO not in single) or (table and header.links):
-        raise Unsupported("an object that is neither a group nor a dataset")
-    if table is not None:
-        members = _symbols(space, table)
+    if header.storage is not None:
+        return Node(path, header.attributes, {}, header.storage)
+    if header.table is not None:
+        members = _symbols(space, header.table)
     else:
-        _check_compact(single[_LINK_INFO], 8, "links")
         members = [(*named, None) for named in sorted(map(_link, header.links))]
     if any(a[0] >= b[0] for a, b in pairwise(members)):
         raise Unsupported("names of a group that are not in order")
     if path.count("/") > _DEPTH_LIMIT:
         raise Unsupported(f"groups in more than {_DEPTH_LIMIT} levels")
     folder = path.rstrip("/")
-    return Node(path, attributes, {name: _node(space, at, f"{folder}/{name}", own) for name, at, own in members}, None)
-
-
-def _check_compact(message: bytes, width: int, what: str) -> None:
-    """Refuse attributes or links that are kept in a heap. ``width``: bytes of the highest creation order."""
-    version, flags = message[:2]
-    heap, names = struct.unpack_from("<QQ", message, 2 + width * (flags & 1))
-    if version or flags > 3 or (heap, names) != (UNDEFINED, UNDEFINED):
-        raise Unsupported(f"{what} in a heap")
+    below = {name: _node(space, at, f"{folder}/{name}", own) for name, at, own in members}
+    return Node(path, header.attributes, below, None)
 
 
 def _link(message: bytes) -> tuple[str, int]:

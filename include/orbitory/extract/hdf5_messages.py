@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +24,7 @@ _HEAD_LIMIT = 1024
 _RANK_LIMIT = 32
 _CLAIM_LIMIT = 1 << 40
 _CACHED = 4096
+_SHORT = 64
 
 _INTEGERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 #: Datatype messages of IEEE 754 numbers: size → format, class bits without the byte order, what follows the size.
@@ -40,16 +41,14 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
     """How the bytes of one attribute become its value."""
 
     name: str
-    #: Where the value begins in the message, the bytes it takes, and its elements.
+    #: Where the value begins in the message, and the bytes it takes.
     start: int
     size: int
-    count: int
-    #: Decodes all elements; None for texts.
-    numbers: struct.Struct | None
+    decode: Callable[[bytes], Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,13 @@ class Storage:
     #: Filters of its chunks, in the order in which they were applied.
     filters: tuple[int, ...] = ()
 
+    def at(self, address: int) -> Storage:
+        """The same elsewhere."""
+        return Storage(self.shape, self.width, self.size, address, self.chunk, self.filters)
 
-def attribute(message: bytes) -> tuple[str, Value]:
-    """Name and value of an attribute message, versions 1 to 3."""
+
+def form_of(message: bytes) -> Form:
+    """The form of an attribute message, versions 1 to 3, whose value is all there."""
     if len(message) < 9:
         raise Unsupported("an attribute message is cut off")
     version = message[0]
@@ -80,26 +83,13 @@ def attribute(message: bytes) -> tuple[str, Value]:
     if start > _HEAD_LIMIT:
         raise Unsupported("an attribute whose name or type is very long")
     form = _form(message[:start])
-    start, end = form.start, form.start + form.size
-    if end > len(message):
+    if form.start + form.size > len(message):
         raise Unsupported("an attribute's value is cut off")
-    if form.numbers is not None:
-        found = form.numbers.unpack_from(message, start)
-        return form.name, found[0] if form.count == 1 else list(found)
-    if form.count == 1:
-        return form.name, _text(message[start:end])
-    width = form.size // form.count
-    return form.name, [_text(message[at : at + width]) for at in range(start, end, width)]
-
-
-def _text(field: bytes) -> str | bytes:
-    data = field.rstrip(b"\0")
-    plain = data.isascii() and b"\0" not in data and len(data) <= TEXT_LIMIT
-    return data.decode("ascii") if plain else data
+    return form
 
 
 @lru_cache(_CACHED)
-def _form(head: bytes) -> _Form:
+def _form(head: bytes) -> Form:
     """What the beginning of an attribute message, up to its value, says. Many files repeat it byte by byte."""
     version, flags, *sizes = struct.unpack_from("<BBHHH", head)
     if version not in (1, 2, 3) or flags:
@@ -115,10 +105,27 @@ def _form(head: bytes) -> _Form:
     count = math.prod(shape)
     if code == "r" or not 1 <= count <= LIST_LIMIT or sum(axis > 1 for axis in shape) > 1:
         raise Unsupported(f"an attribute of type {code} and shape {shape}")
-    numbers = None if code == "s" else struct.Struct(f"{code[0]}{count}{code[1]}")
     if not parts[0].endswith(b"\0"):
         raise Unsupported("an attribute's name is cut off")
-    return _Form(name_in(parts[0][:-1]), at, width * count, count, numbers)
+    return Form(name_in(parts[0][:-1]), at, width * count, _decoder(code, width, count))
+
+
+def _decoder(code: str, width: int, count: int) -> Callable[[bytes], Value]:
+    if code == "s":
+        text = _short_text if width <= _SHORT else _text
+        return text if count == 1 else lambda raw: [text(raw[at : at + width]) for at in range(0, len(raw), width)]
+    unpack = struct.Struct(f"{code[0]}{count}{code[1]}").unpack
+    return (lambda raw: unpack(raw)[0]) if count == 1 else lambda raw: list(unpack(raw))
+
+
+def _text(field: bytes) -> str | bytes:
+    data = field.rstrip(b"\0")
+    plain = data.isascii() and b"\0" not in data and len(data) <= TEXT_LIMIT
+    return data.decode("ascii") if plain else data
+
+
+#: What short texts say is often said again, by other granules and files.
+_short_text = lru_cache(_CACHED)(_text)
 
 
 def name_in(name: bytes) -> str:

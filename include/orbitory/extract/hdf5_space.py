@@ -7,29 +7,14 @@ Layouts: HDF5 file format specification 3.0, sections II (superblock) and IV.A.1
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
 from orbitory.extract.container import HEAD_BYTES, hdf5_offset
-from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported, Value, attribute
+from orbitory.extract.hdf5_headers import Messages, ObjectHeader, known, learn
+from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported
 
 _WORD = 0xFFFFFFFF
 _MESSAGE = struct.Struct("<HHB3x")
 _COMPACT_MESSAGE = struct.Struct("<BHB")
-_NIL, _LINK, _ATTRIBUTE, _CONTINUATION = 0x00, 0x06, 0x0C, 0x10
-#: Messages that stand once in a header: of groups, of datasets, of both.
-_SINGLE = frozenset({0x01, 0x02, 0x03, 0x04, 0x05, 0x08, 0x0A, 0x0B, 0x11, 0x12, 0x15})
-#: Constant, not to be shared: flags that change nothing for a reader.
-_HARMLESS_FLAGS = 0b101
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectHeader:
-    """What an object header says, its attributes decoded."""
-
-    attributes: dict[str, Value] = field(default_factory=dict)
-    #: Type → message, of those that stand once.
-    single: dict[int, bytes] = field(default_factory=dict)
-    links: list[bytes] = field(default_factory=list)
 
 
 class Space:
@@ -96,37 +81,47 @@ class Space:
         if base != self._base or end != len(self.data):
             raise Unsupported(f"a superblock that says {base} to {end} of a file from {self._base} to {len(self.data)}")
 
-    def header(self, address: int) -> ObjectHeader:
-        """The header of the object at ``address``, of which there is but one."""
+    def header(self, address: int, path: str) -> ObjectHeader:
+        """The header of the object at ``address``, of which there is but one; ``path`` tells which one to expect."""
         if address in self._headers:
             raise Unsupported("an object with several names")
         self._headers.add(address)
-        start = self.claim(address, 16)
-        return (
-            self._new_header(address) if self.data[start : start + 4] == b"OHDR" else self._old_header(address, start)
-        )
+        start = self._base + address
+        if self.data.startswith(b"OHDR", start):
+            return self._new_header(address).finished()
+        key = (path.rstrip("0123456789"), self.data[start : start + 16])
+        for template in known(key):
+            left = self._left
+            found = template.filled(self, address + 16)
+            if found is not None:
+                return found
+            self._left = left
+        messages = self._old_header(address)
+        found = messages.finished()
+        learn(key, messages, found)
+        return found
 
-    def _old_header(self, address: int, start: int) -> ObjectHeader:
-        version, _, count, references, size = struct.unpack_from("<BBHII", self.data, start)
+    def _old_header(self, address: int) -> Messages:
+        version, _, count, references, size = struct.unpack_from("<BBHII", self.data, self.claim(address, 16))
         if version != 1 or references != 1:
             raise Unsupported(f"an object header of version {version} with {references} references")
-        found = ObjectHeader()
-        data, blocks = self.data, [(address + 16, size)]
-        for place, length in blocks:
-            at = self.claim(place, length)
+        found = Messages((address + 16, size))
+        for place, length in found.blocks:
+            at = start = self.claim(place, length)
             end = at + length
             while at < end:
-                kind, length, flags = _MESSAGE.unpack_from(data, at)
+                kind, length, flags = _MESSAGE.unpack_from(self.data, at)
                 at += 8 + length
                 if at > end or length & 7:
                     raise Unsupported("a message reaches behind its header")
-                self._take(found, kind, flags, data[at - length : at], blocks)
+                found.take(kind, flags, self.data[at - length : at], at - length - start)
                 count -= 1
+            found.contents.append(self.data[start:end])
         if count:
             raise Unsupported("an object header with another number of messages than it says")
         return found
 
-    def _new_header(self, address: int) -> ObjectHeader:
+    def _new_header(self, address: int) -> Messages:
         start = self._base + address
         version, flags = self.data[start + 4 : start + 6]
         if version != 2 or flags > 0x3F:
@@ -134,43 +129,25 @@ class Space:
         prefix = 6 + 16 * (flags >> 5 & 1) + 4 * (flags >> 4 & 1)
         width = 1 << (flags & 3)
         size = int.from_bytes(self.data[start + prefix : start + prefix + width], "little")
-        found = ObjectHeader()
-        blocks = [(address, prefix + width + size + 4)]
-        skip, ordered = prefix + width, flags >> 2 & 1
-        for place, length in blocks:
+        skip, head = prefix + width, 4 + 2 * (flags >> 2 & 1)
+        found = Messages((address, skip + size + 4))
+        for place, length in found.blocks:
             at = self.claim(place, length)
             end = at + length - 4
             if end < at + skip or struct.pack("<I", check_sum(self.data[at:end])) != self.data[end : end + 4]:
                 raise Unsupported("an object header with a wrong checksum")
-            if skip == 4 and self.data[at : at + 4] != b"OCHK":
+            if found.contents and not self.data.startswith(b"OCHK", at):
                 raise Unsupported("the continuation of an object header is none")
             at += skip
             skip = 4
-            while end - at >= 4 + 2 * ordered:
+            while end - at >= head:
                 kind, size, given = _COMPACT_MESSAGE.unpack_from(self.data, at)
-                at += 4 + 2 * ordered + size
+                at += head + size
                 if at > end:
                     raise Unsupported("a message reaches behind its header")
-                self._take(found, kind, given, self.data[at - size : at], blocks)
+                found.take(kind, given, self.data[at - size : at], 0)
+            found.contents.append(b"")
         return found
-
-    @staticmethod
-    def _take(found: ObjectHeader, kind: int, flags: int, message: bytes, blocks: list[tuple[int, int]]) -> None:
-        if flags & ~_HARMLESS_FLAGS:
-            raise Unsupported(f"a message of type {kind} with flags {flags:#x}")
-        if kind == _ATTRIBUTE:
-            name, value = attribute(message)
-            if name in found.attributes:
-                raise Unsupported("two attributes of one name")
-            found.attributes[name] = value
-        elif kind == _CONTINUATION:
-            blocks.append(struct.unpack_from("<QQ", message))
-        elif kind == _LINK:
-            found.links.append(message)
-        elif kind in _SINGLE and kind not in found.single:
-            found.single[kind] = message
-        elif kind != _NIL:
-            raise Unsupported(f"a message of type {kind}, or its second")
 
 
 def _turned(value: int, places: int) -> int:
@@ -187,7 +164,7 @@ def check_sum(data: bytes) -> int:
     b = c = a
     if not data:
         return c
-    words = struct.unpack(f"<{-(-len(data) // 12) * 3}I", data + bytes(-len(data) % 12))
+    words: tuple[int, ...] = struct.unpack(f"<{-(-len(data) // 12) * 3}I", data + bytes(-len(data) % 12))
     last = len(words) - 3
     for at in range(0, last, 3):
         a, b, c = a + words[at] & _WORD, b + words[at + 1] & _WORD, c + words[at + 2] & _WORD
