@@ -114,18 +114,23 @@ def _subdivided(ring: _Points, tolerance: float) -> _Points:
     """
     points = ring[:1]
     pending = ring[:0:-1]
+    x1, y1 = ring[0]
+    rise1 = _tangent(y1)
+    rises = [_tangent(y) for _, y in pending]
     while pending:
-        (x1, y1), (x2, y2) = points[-1], pending[-1]
+        x2, y2 = pending[-1]
         width = abs(x2 - x1)
         if width > 179.999:
             raise UnusableRing("an edge runs over a pole or joins opposite points of the Earth")
         if width > _SHORTEST_DEG:
-            rise = (_tangent(y1) + _tangent(y2)) / (2 * math.cos(math.radians(width / 2)))
+            rise = (rise1 + rises[-1]) / (2 * math.cos(math.radians(width / 2)))
             middle = math.degrees(math.atan(rise))
             if abs(middle - (y1 + y2) / 2) > tolerance:
                 pending.append(((x1 + x2) / 2, middle))
+                rises.append(_tangent(middle))
                 continue
         points.append(pending.pop())
+        x1, y1, rise1 = x2, y2, rises.pop()
     return points
 
 

@@ -41,10 +41,12 @@ class Attributes:
 
     def text(self, name: str) -> str | None:
         """First element as text."""
-        values = self.values(name)
-        if not values:
-            return None
-        value = values[0]
+        value = self.raw.get(name)
+        if not isinstance(value, str):
+            values = self.values(name)
+            if not values:
+                return None
+            value = values[0]
         found = text(value).strip() if isinstance(value, bytes | str) else str(value)
         return None if found.upper() in _NONE else found
 

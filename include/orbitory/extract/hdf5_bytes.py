@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from orbitory.extract.hdf5_chunks import Budget, check_elements
-from orbitory.extract.hdf5_messages import Storage, Unsupported, Value, name_in
+from orbitory.extract.hdf5_messages import Storage, Unsupported, name_in
 from orbitory.extract.hdf5_space import Space
+from orbitory.extract.header import Harmless
 
 _DEPTH_LIMIT = 64
 _NODE = struct.Struct("<4sBBHQQ")
@@ -27,7 +28,7 @@ class Node:
 
     #: Absolute path; "/" is the root.
     path: str
-    attributes: dict[str, Value]
+    attributes: Harmless
     members: dict[str, Node]
     #: None for a group.
     storage: Storage | None
@@ -44,9 +45,12 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """This one and all below, each before its members."""
-        yield self
-        for member in self.members.values():
-            yield from member.walk()
+        pending = [self]
+        while pending:
+            node = pending.pop()
+            yield node
+            if node.members:
+                pending += reversed(node.members.values())
 
 
 def read_tree(data: bytes, *, elements: bool) -> Node:

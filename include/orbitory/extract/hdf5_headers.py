@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orbitory.extract.hdf5_messages import UNDEFINED, Form, Storage, Unsupported, Value, form_of, storage_of
+from orbitory.extract.header import Harmless
 
 _NIL, _LINK_INFO, _KIND, _LINK, _LAYOUT, _ATTRIBUTE = 0x00, 0x02, 0x03, 0x06, 0x08, 0x0C
 _CONTINUATION, _TABLE, _CHANGED, _ATTRIBUTE_INFO = 0x10, 0x11, 0x12, 0x15
@@ -31,7 +32,7 @@ class ObjectHeader:
     """What an object header says: of a dataset where it has a ``storage``, else of a group."""
 
     #: In the order of their names.
-    attributes: dict[str, Value]
+    attributes: Harmless
     #: Of a dataset.
     storage: Storage | None
     #: Addresses of B-tree and heap, of a group that has them.
@@ -102,7 +103,7 @@ class Messages:
         single = self._single
         if _ATTRIBUTE_INFO in single:
             _check_compact(single[_ATTRIBUTE_INFO], 2, "attributes")
-        attributes = dict(sorted(self._attributes.items()))
+        attributes = Harmless(sorted(self._attributes.items()))
         if _KIND in single and single.keys() <= _OF_DATASETS and not self._links:
             return ObjectHeader(attributes, storage_of(single), None)
         if not single.keys() <= _OF_GROUPS or (_TABLE in single) == (_LINK_INFO in single):
@@ -163,7 +164,7 @@ class Template:
             if found[::2] != fixed:
                 return None
             values += found[1::2]
-        attributes = {name: decode(values[index]) for name, index, decode in self._attributes}
+        attributes = Harmless({name: decode(values[index]) for name, index, decode in self._attributes})
         place = values[self._place] if self._place is not None else None
         storage = self._storage
         if storage is None:

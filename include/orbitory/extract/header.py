@@ -60,12 +60,20 @@ def _plain_array(value: Any, depth: int) -> Any:
     return str(listed)[:64] if hasattr(listed, "tolist") else plain(listed, depth + 1)
 
 
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+class Harmless(dict[str, Any]):
+    """Attributes whose names, and values that JSON knows, are what ``text`` and ``plain`` would make of them."""
+
+
 class Header:
     """Collects attributes by object until the limit is reached."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._objects: dict[str, Any] = {}
+        self._objects: dict[str, Mapping[str, Any]] = {}
+        self._encoded: dict[str, str] = {}
         self._left = HEADER_LIMIT
 
     @property
@@ -77,17 +85,31 @@ class Header:
         """Keep ``attributes`` of the object at ``path``, if there is room."""
         if self.full or not attributes:
             return
-        kept = {text(name): plain(value) for name, value in attributes.items()}
-        self._left -= len(json.dumps(kept, allow_nan=False))
-        self._objects[text(path) if not self.full else "…"] = kept if not self.full else "cut: header too large"
+        kept = attributes
+        try:
+            encoded = _encode(kept) if isinstance(kept, Harmless) else ""
+        except (TypeError, ValueError):  # bytes, NaN
+            encoded = ""
+        if not encoded:
+            kept = {text(name): plain(value) for name, value in attributes.items()}
+            encoded = _encode(kept)
+        self._keep(text(path), kept, encoded)
 
-    def of(self, path: str) -> dict[str, Any]:
+    def _keep(self, path: str, kept: Mapping[str, Any], encoded: str) -> None:
+        self._left -= len(encoded)
+        if self.full:
+            path, encoded = "…", '"cut: header too large"'
+        else:
+            self._objects[path] = kept
+        self._encoded[path] = encoded
+
+    def of(self, path: str) -> Mapping[str, Any]:
         """What was kept of the object at ``path``."""
-        kept = self._objects.get(path)
-        return kept if isinstance(kept, dict) else {}
+        return self._objects.get(path, {})
 
     def packed(self) -> bytes:
         """Compressed JSON; empty when there is nothing."""
-        if not self._objects:
+        if not self._encoded:
             return b""
-        return zlib.compress(json.dumps(self._objects, allow_nan=False, separators=(",", ":")).encode(), 1)
+        members = ",".join(f"{_encode(path)}:{encoded}" for path, encoded in self._encoded.items())
+        return zlib.compress(f"{{{members}}}".encode(), 1)
