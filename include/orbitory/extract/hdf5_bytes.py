@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from orbitory.extract.hdf5_chunks import Budget, check_elements
@@ -18,7 +19,8 @@ from orbitory.extract.hdf5_space import Space
 from orbitory.extract.header import Harmless
 
 _DEPTH_LIMIT = 64
-_NODE = struct.Struct("<4sBBHQQ")
+_HEAP_LIMIT = 65_536
+_CACHED = 512
 _ENTRY = struct.Struct("<QQI4x16s")
 
 
@@ -116,15 +118,61 @@ def _member_name(name: bytes) -> str:
 
 
 def _symbols(space: Space, table: bytes) -> list[tuple[str, int, bytes | None]]:
-    """Name, address and cached symbol table of each member of a group with a symbol table."""
-    tree, heap = struct.unpack_from("<QQ", table)
-    return list(_branch(space, tree, _heap(space, heap), None))
+    """Name, address and cached symbol table of each member of a group with a symbol table; its B-tree has one node."""
+    tree, heap = struct.unpack("<QQ", table)
+    names = _heap(space, heap)
+    room = 2 * space.groups_k
+    start = space.claim(tree, 24 + 8 * (2 * room + 1))
+    signature, kind, height, used = struct.unpack_from("<4sBBH", space.data, start)
+    if signature != b"TREE" or kind or height or used > room:
+        raise Unsupported("a group's B-tree of unknown form")
+    keys = struct.unpack_from(f"<{2 * used + 1}Q", space.data, start + 24)
+    fields: list[tuple[int, int, int, bytes]] = []
+    counts = []
+    for address in keys[1::2]:
+        start = space.claim(address, 8 + 80 * space.symbols_k)
+        signature, version, count = struct.unpack_from("<4sBxH", space.data, start)
+        if signature != b"SNOD" or version != 1 or not 1 <= count <= 2 * space.symbols_k:
+            raise Unsupported("a symbol table node of unknown form")
+        fields += _ENTRY.iter_unpack(space.data[start + 8 : start + 8 + 40 * count])
+        counts.append(count)
+    if not fields:
+        return []
+    at, addresses, cached, tables = zip(*fields, strict=True)
+    if max(cached) > 1:
+        raise Unsupported("a soft link")
+    owned = (each if known else None for each, known in zip(tables, cached, strict=True))
+    return list(zip(_ordered(names, at, tuple(counts), keys[::2]), addresses, owned, strict=True))
+
+
+@lru_cache(_CACHED)
+def _ordered(names: bytes, at: tuple[int, ...], counts: tuple[int, ...], keys: tuple[int, ...]) -> tuple[str, ...]:
+    """The names at ``at`` of a heap. The keys, by which the library finds the node of a name, must stand between them.
+
+    ``counts``: names of each node.
+    """
+    found = tuple(_name(names, each) for each in at)
+    bounds = [_name(names, key) if key else "" for key in keys]
+    end = 0
+    for count, (below, above) in zip(counts, pairwise(bounds), strict=True):
+        node = found[end : end + count]
+        end += count
+        if not below < node[0] or not node[-1] <= above:
+            raise Unsupported("a group's B-tree whose keys do not fit its names")
+    return found
+
+
+def _name(names: bytes, at: int) -> str:
+    end = names.find(b"\0", at)
+    if at >= len(names) or end < 0:
+        raise Unsupported("a name outside its heap")
+    return _member_name(names[at:end])
 
 
 def _heap(space: Space, address: int) -> bytes:
     """The names of a group, in one piece."""
     signature, size, free, data = struct.unpack_from("<8sQQQ", space.data, space.claim(address, 32))
-    if signature != b"HEAP\0\0\0\0":
+    if signature != b"HEAP\0\0\0\0" or size > _HEAP_LIMIT:
         raise Unsupported("a local heap of unknown form")
     names = space.bytes_at(data, size)
     for _ in range(size // 16 + 1):
@@ -135,39 +183,3 @@ def _heap(space: Space, address: int) -> bytes:
             break
         free = following
     raise Unsupported("a local heap whose free space is damaged")
-
-
-def _branch(space: Space, address: int, names: bytes, level: int | None) -> Iterator[tuple[str, int, bytes | None]]:
-    """Members below a node of a group's B-tree. Its keys, by which the library finds members, must enclose them."""
-    room = 2 * space.groups_k
-    start = space.claim(address, 24 + 8 * (2 * room + 1))
-    signature, kind, height, used, _, _ = _NODE.unpack_from(space.data, start)
-    if signature != b"TREE" or kind or used > room or (level is not None and (height != level or not used)):
-        raise Unsupported("a group's B-tree of unknown form")
-    words = struct.unpack_from(f"<{2 * used + 1}Q", space.data, start + 24)
-    for at in range(0, 2 * used, 2):
-        below, child, above = words[at : at + 3]
-        found = list(_branch(space, child, names, height - 1) if height else _leaf(space, child, names))
-        if not _key(names, below) < found[0][0] or not found[-1][0] <= _key(names, above):
-            raise Unsupported("a group's B-tree whose keys do not fit its names")
-        yield from found
-
-
-def _key(names: bytes, at: int) -> str:
-    end = names.find(b"\0", at)
-    if at >= len(names) or end < 0:
-        raise Unsupported("a name outside its heap")
-    return _member_name(names[at:end]) if end > at else ""
-
-
-def _leaf(space: Space, address: int, names: bytes) -> Iterator[tuple[str, int, bytes | None]]:
-    room = 2 * space.symbols_k
-    start = space.claim(address, 8 + 40 * room)
-    signature, version, _, count = struct.unpack_from("<4sBBH", space.data, start)
-    if signature != b"SNOD" or version != 1 or not 1 <= count <= room:
-        raise Unsupported("a symbol table node of unknown form")
-    for at in range(start + 8, start + 8 + 40 * count, 40):
-        name, header, cached, table = _ENTRY.unpack_from(space.data, at)
-        if cached > 1:
-            raise Unsupported("a soft link")
-        yield _key(names, name), header, table if cached else None
