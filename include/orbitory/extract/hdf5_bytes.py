@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from orbitory.extract.hdf5_chunks import Budget, check_elements
-from orbitory.extract.hdf5_messages import Storage, Unsupported, name_in
+from orbitory.extract.hdf5_messages import UNDEFINED, Storage, Unsupported, name_in
 from orbitory.extract.hdf5_space import Space
 from orbitory.extract.header import Harmless
 
@@ -67,7 +67,7 @@ def read_tree(data: bytes, *, elements: bool) -> Node:
         for node in root.walk():
             if node.storage is not None:
                 check_elements(space, node.storage, budget if elements else None)
-    except struct.error as error:
+    except (struct.error, IndexError, ValueError) as error:
         raise Unsupported("a structure is cut off") from error
     return root
 
@@ -123,9 +123,9 @@ def _symbols(space: Space, table: bytes) -> list[tuple[str, int, bytes | None]]:
     names = _heap(space, heap)
     room = 2 * space.groups_k
     start = space.claim(tree, 24 + 8 * (2 * room + 1))
-    signature, kind, height, used = struct.unpack_from("<4sBBH", space.data, start)
-    if signature != b"TREE" or kind or height or used > room:
-        raise Unsupported("a group's B-tree of unknown form")
+    signature, kind, height, used, *others = struct.unpack_from("<4sBBHQQ", space.data, start)
+    if signature != b"TREE" or kind or height or used > room or others != [UNDEFINED, UNDEFINED]:
+        raise Unsupported("a group's B-tree of several nodes, or of unknown form")
     keys = struct.unpack_from(f"<{2 * used + 1}Q", space.data, start + 24)
     fields: list[tuple[int, int, int, bytes]] = []
     counts = []
@@ -178,6 +178,8 @@ def _heap(space: Space, address: int) -> bytes:
     for _ in range(size // 16 + 1):
         if free == 1:
             return names
+        if free > size:
+            break
         following, length = struct.unpack_from("<QQ", names, free)
         if not following or length < 16 or free % 8 or free + length > size:
             break

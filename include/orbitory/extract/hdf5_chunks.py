@@ -9,13 +9,13 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 
 from orbitory.extract.hdf5_messages import DEFLATE, UNDEFINED, Storage, Unsupported
 from orbitory.extract.hdf5_space import Space
 
 #: What is stored and what it inflates to may have so many bytes in all; larger files go to the library.
 INFLATED_LIMIT = 64 << 20
-_NODE = struct.Struct("<4sBBHQQ")
 #: Place, address, stored bytes, skipped filters.
 _Chunk = tuple[tuple[int, ...], int, int, int]
 
@@ -45,11 +45,9 @@ def check_elements(space: Space, storage: Storage, budget: Budget | None) -> Non
     elif budget is not None:
         budget.take(storage.size)
         size = math.prod(storage.chunk) * storage.width
-        last: tuple[int, ...] = ()
-        for place, address, stored, skipped in _chunks(space, storage, storage.address, None):
-            if any(at >= length for at, length in zip(place, storage.shape, strict=True)) or place <= last:
-                raise Unsupported("a chunk outside its dataset, or out of order")
-            last = place
+        for place, address, stored, skipped in _chunks(space, storage, storage.address):
+            if any(at >= length for at, length in zip(place, storage.shape, strict=True)):
+                raise Unsupported("a chunk outside its dataset")
             budget.take(size)
             _check_chunk(space.bytes_at(address, stored), storage.filters, skipped, size)
 
@@ -71,28 +69,22 @@ def _check_chunk(stored: bytes, filters: tuple[int, ...], skipped: int, size: in
         raise Unsupported(f"a chunk that inflates to {found} bytes: expected {size}")
 
 
-def _chunks(space: Space, storage: Storage, address: int, level: int | None) -> Iterator[_Chunk]:
-    """The chunks below a B-tree node, whose keys must enclose their places."""
+def _chunks(space: Space, storage: Storage, address: int) -> Iterator[_Chunk]:
+    """The chunks of a B-tree of one node. Its keys, by which the library finds them, stand between their places."""
     axes = len(storage.chunk) + 1
-    key = 8 + 8 * axes
     room = 2 * space.chunks_k
-    start = space.claim(address, 24 + room * (key + 8) + key)
-    signature, kind, height, used, _, _ = _NODE.unpack_from(space.data, start)
-    if signature != b"TREE" or kind != 1 or not 1 <= used <= room or (level is not None and height != level):
-        raise Unsupported("a dataset's B-tree of unknown form")
+    start = space.claim(address, 24 + room * (16 + 8 * axes) + 8 + 8 * axes)
+    signature, kind, height, used, *others = struct.unpack_from("<4sBBHQQ", space.data, start)
+    if signature != b"TREE" or kind != 1 or height or not 1 <= used <= room or others != [UNDEFINED, UNDEFINED]:
+        raise Unsupported("a dataset's B-tree of several nodes, or of unknown form")
+    keys = struct.Struct(f"<II{axes}QQ")  # a key, and the address of the chunk behind it
+    entries = list(keys.iter_unpack(space.data[start + 24 : start + 24 + keys.size * used]))
+    last = struct.unpack_from(f"<8x{axes}Q", space.data, start + 24 + keys.size * used)
     steps = (*storage.chunk, storage.width)
-    keys = [struct.unpack_from(f"<II{axes}Q", space.data, start + 24 + n * (key + 8)) for n in range(used + 1)]
-    if any(at % step for each in keys for at, step in zip(each[2:], steps, strict=True)):
+    bounds = [*(entry[2:-1] for entry in entries), last]
+    if any(at % step for place in bounds for at, step in zip(place, steps, strict=True)):
         raise Unsupported("a chunk that does not stand on the grid")
-    for n in range(used):
-        (stored, skipped, *place), above = keys[n], keys[n + 1][2:]
-        child = struct.unpack_from("<Q", space.data, start + 24 + n * (key + 8) + key)[0]
-        if height == 0:
-            if place.pop() or not tuple(place) < above:
-                raise Unsupported("a chunk beyond the key behind it")
-            yield tuple(place), child, stored, skipped
-        else:
-            for found in _chunks(space, storage, child, height - 1):
-                if not tuple(place[:-1]) <= found[0] < above:
-                    raise Unsupported("a dataset's B-tree whose keys do not fit its chunks")
-                yield found
+    if any(place[-1] for place in bounds[:-1]) or any(a >= b for a, b in pairwise(bounds)):
+        raise Unsupported("chunks that are not in order")
+    for stored, skipped, *place, chunk in entries:
+        yield tuple(place[:-1]), chunk, stored, skipped
