@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import random
 import struct
 import zlib
@@ -17,13 +19,15 @@ from hypothesis import strategies as st
 from corpus import CORPUS, manifest, needs_corpus
 from hdf5_judge import by_bytes, by_library, disagreements
 from orbitory.catalogue import load
-from orbitory.extract import sniff
+from orbitory.extract import ExtractTask, jpss, sniff
 from orbitory.extract.hdf5_bytes import read_tree
 from orbitory.extract.hdf5_messages import Unsupported
+from orbitory.names import identify
 from orbitory.settings import CHECKOUT
 from orbitory.simulate import simulate
 
 SEED = 20260101
+CATALOGUE = load(CHECKOUT / "include" / "catalogue")
 ORDERS = ("<", ">")
 NUMBERS = [order + kind for order in ORDERS for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")]
 patient = settings(
@@ -49,7 +53,7 @@ def values(draw: st.DrawFn) -> object:
             )
         case "text":
             width = draw(st.integers(1, 70))
-            texts = [draw(st.binary(max_size=width)) for _ in range(int(np.prod(shape)))]
+            texts = [draw(st.binary(max_size=width)) for _ in range(math.prod(shape))]
             return np.array(texts, f"S{width}").reshape(shape)
     return draw(
         st.sampled_from(
@@ -105,7 +109,7 @@ def _make_dataset(draw: st.DrawFn, parent: h5py.Group, name: str) -> None:
 def granules(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Simulated JPSS files of all products."""
     out = tmp_path_factory.mktemp("granules")
-    simulate(load(CHECKOUT / "include" / "catalogue"), "idps", 24, 5, "", out)
+    simulate(CATALOGUE, "idps", 24, 5, "", out)
     return sorted(out.rglob("*.h5"))
 
 
@@ -251,3 +255,32 @@ def test_data_that_would_inflate_without_end_are_left_to_the_library(tmp_path: P
         file.create_dataset("x", shape=(100_000_000,), dtype="u1", chunks=(100_000_000,), compression="gzip")[0] = 1
     with pytest.raises(Unsupported, match="inflate to more"):
         read_tree((tmp_path / "a.h5").read_bytes(), elements=True)
+
+
+@pytest.mark.parametrize("checksummed", [False, True])
+def test_granules_are_the_same_whoever_reads_them(
+    granules: list[Path], monkeypatch: pytest.MonkeyPatch, checksummed: bool
+) -> None:
+    tasks = [_task(path, checksummed) for path in granules]
+    found = [jpss.extract(task) for task in tasks]
+    monkeypatch.setattr(jpss, "tree_of", lambda source, *, elements: None)
+    assert found == [jpss.extract(task) for task in tasks]
+
+
+def test_the_library_is_not_asked_for_ordinary_granules(granules: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jpss, "open_hdf5", lambda source: pytest.fail("the library was asked"))
+    for path in granules:
+        assert jpss.extract(_task(path, False)).granules
+
+
+def _task(path: Path, checksummed: bool) -> ExtractTask:
+    identity = identify(path.name, CATALOGUE.source("idps"), CATALOGUE)
+    return ExtractTask(
+        id=1,
+        path=os.fsencode(path),
+        extractor="jpss",
+        source="idps",
+        name=path.name,
+        identity=identity,
+        checksummed=checksummed,
+    )

@@ -152,7 +152,7 @@ def _ordered(names: bytes, at: tuple[int, ...], counts: tuple[int, ...], keys: t
     ``counts``: names of each node.
     """
     found = tuple(_name(names, each) for each in at)
-    bounds = [_name(names, key) if key else "" for key in keys]
+    bounds = [_name(names, key) if names[key : key + 1] != b"\0" else "" for key in keys]
     end = 0
     for count, (below, above) in zip(counts, pairwise(bounds), strict=True):
         node = found[end : end + count]

@@ -76,11 +76,16 @@ class LibraryObject:
 class _LibraryMembers(Mapping[str, LibraryObject]):
     def __init__(self, owner: LibraryObject) -> None:
         self._owner = owner
-        self._names = [os.fsdecode(name) for name in children(owner.id)] if owner.is_group else []
+        found = children(owner.id) if owner.is_group else []
+        self._names = {os.fsdecode(name): name for name in found}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # what is not among them may be a link out of the file
 
     def __getitem__(self, name: str) -> LibraryObject:
-        path = f"{self._owner.path.rstrip('/')}/{text(os.fsencode(name))}"
-        return LibraryObject(h5o.open(self._owner.id, os.fsencode(name)), path, self._owner.findings)
+        own = self._names[name]
+        path = f"{self._owner.path.rstrip('/')}/{text(own)}"
+        return LibraryObject(h5o.open(self._owner.id, own), path, self._owner.findings)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
