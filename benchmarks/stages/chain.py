@@ -66,7 +66,7 @@ STAGES = (
         goal=0.6,
         unit="files",
         prepare=_small,
-        floor=0.01,
+        floor=0.002,
     ),
     Stage(
         name="chain-large-files-sha256",
@@ -74,7 +74,7 @@ STAGES = (
         goal=1.6,
         unit="files",
         prepare=_announced,
-        floor=0.02,
+        floor=0.002,
     ),
     Stage(
         name="chain-large-files",
