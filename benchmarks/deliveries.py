@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.site import Bench
+from benchmarks.site import Bench, command
 from benchmarks.stage import Done, Side
 from orbitory import ingest
 from orbitory.model import Tally
@@ -42,10 +42,12 @@ class Delivery:
         return f"{len(self.files):,} JPSS files of {told}"
 
 
-def jpss(bench: Bench, name: str, count: int, granule_bytes: int = 0, *, announced: bool = False) -> Delivery:
+def jpss(  # noqa: PLR0913 - each with its default
+    bench: Bench, name: str, count: int, granule_bytes: int = 0, *, announced: bool = False, seed: int = 1
+) -> Delivery:
     """``count`` good files, all different. ``announced``: each with its SHA-256 beside it."""
     folder = bench.folder(name)
-    workshop = JpssWorkshop(bench.catalogue, bench.catalogue.source(SOURCE), 1, granule_bytes)
+    workshop = JpssWorkshop(bench.catalogue, bench.catalogue.source(SOURCE), seed, granule_bytes)
     wanted = LARGE if granule_bytes else SMALL
     places = [n for n, each in enumerate(workshop.passes) if each.platform == "j01" and each.products[0] in wanted]
     writer = Writer(folder)
@@ -82,11 +84,18 @@ class Step:
     name: str
     _ready: list[Driven] = field(default_factory=list)
 
-    def ready(self, side: Side = "ours") -> None:
-        """For ours: a fresh site, its batches taken as far as this step."""
+    def ready(self, side: Side = "ours", *, known: bool = False) -> None:
+        """For ours: a fresh site, its batches taken as far as this step. ``known``: the archive holds all files."""
         if side != "ours":
             return
         settings = self.bench.site(self.name)
+        if known:
+            land(self.delivery, settings)
+            ingest_all(settings)
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """The same at this site, whatever it holds."""
         land(self.delivery, settings)
         self._ready[:] = [self.bench.opened(self.name, driven(settings, self.step, f"benchmark/{self.name}"))]
 
@@ -118,6 +127,6 @@ def driven(settings: Settings, before: Callable[[Site, int], Tally], actor: str)
         yield Driven(site=site, batches=batches)
 
 
-def shares(files: Sequence[Path], count: int) -> list[list[Path]]:
-    """The files in so many parts."""
-    return [list(files[start::count]) for start in range(count)]
+def ingest_all(settings: Settings) -> None:
+    """What stands in landing into the archive, by the command line."""
+    command(settings, "ingest", SOURCE, "--workers", "2", "--json")

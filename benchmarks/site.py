@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from benchmarks.seeds import fill
 from benchmarks.stage import Done, NotInstalled, Size
 from cloning import Clone
 from orbitory.catalogue import Catalogue, load
@@ -23,6 +24,8 @@ from private_stack.places import Places
 from private_stack.postgres import DURABLE, OWNER, Cluster, binaries
 
 _T = TypeVar("_T")
+#: Name of the site that all stages share.
+_FILLED = "filled"
 #: Where peers that are Python packages are installed.
 PEERS = CHECKOUT / ".bench" / "venv" / "bin"
 
@@ -38,6 +41,7 @@ class Bench:
     catalogue: Catalogue
     _made: dict[str, Any] = field(default_factory=dict)
     _open: dict[str, ExitStack] = field(default_factory=dict)
+    _filled: list[Settings] = field(default_factory=list)
 
     def pick(self, tiny: _T, small: _T, full: _T) -> _T:
         """The value for the size of this run."""
@@ -92,15 +96,29 @@ class Bench:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def filled(self) -> Settings:
+        """A site with many rows and no files, made once for all stages; whoever changes it takes a copy."""
+        if not self._filled:
+            self._filled.append(self.sites(_FILLED))
+            fill(self._filled[0], self.rows)
+        return self._filled[0]
+
+    @property
+    def rows(self) -> int:
+        """How many granules a filled site holds."""
+        return self.pick(5_000, 500_000, 5_000_000)
+
     def clear(self) -> None:
         """Delete what the stages of a module made."""
         self._made.clear()
         for name in list(self._open):
             self.close(name)
         for database in list(self.sites.made):
-            self.drop(database.removeprefix("clone_"))
-        shutil.rmtree(self.home / "work", ignore_errors=True)
-        self.sites.folder.mkdir(parents=True)
+            if (name := database.removeprefix("clone_")) != _FILLED:
+                self.drop(name)
+        for folder in (self.home / "work").iterdir():
+            if folder != self.sites.folder:
+                shutil.rmtree(folder)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from benchmarks.stage import Stage
 
-MODULES = ("chain", "extract", "verify", "detect")
+MODULES = ("chain", "extract", "verify", "detect", "store", "archive", "rasters", "search")
 
 
 def modules() -> Iterator[tuple[ModuleType, tuple[Stage, ...]]]:
