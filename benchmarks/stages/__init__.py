@@ -8,7 +8,7 @@ from types import ModuleType
 
 from benchmarks.stage import Stage
 
-MODULES = ("chain", "extract", "verify", "detect", "store", "archive", "rasters", "search")
+MODULES = ("chain", "extract", "verify", "detect", "store", "archive", "rasters", "search", "keeping", "export")
 
 
 def modules() -> Iterator[tuple[ModuleType, tuple[Stage, ...]]]:

@@ -3,8 +3,7 @@
 Technique: one confined process reads file after file with GDAL inside; it opens each by its descriptor with the driver
 that its first bytes ask for, and never lists the folder.
 Limit: decoding; of large files both sides do the same work in the same library.
-Tried: GDAL as it is set by default (half as fast: it reads the folder and its own dictionaries for each file), a process
-for each file (what the yardstick does).
+Tried: GDAL as it is set by default (half as fast: it reads the folder and its own dictionaries for each file).
 """
 
 from __future__ import annotations
