@@ -16,23 +16,22 @@ TABLES = ("granule", "asset", "granule_asset")
 _WITHOUT = ("header",)
 
 
+def make_tables(settings: Settings) -> None:
+    """Empty tables with all indexes and checks of the real ones, and without their triggers."""
+    with psycopg.connect(settings.owner_database, autocommit=True) as connection:
+        for table in TABLES:
+            connection.execute(f"CREATE TABLE plain_{table} (LIKE {table} INCLUDING ALL)")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Binary COPY files, made beforehand."""
+    """Binary COPY files, made beforehand, and the columns that they hold."""
 
     files: Mapping[str, Path]
     columns: Mapping[str, str]
-    count: int
-
-    def make_tables(self, settings: Settings) -> None:
-        """Empty tables with all indexes and checks of the real ones, and without their triggers."""
-        with psycopg.connect(settings.owner_database, autocommit=True) as connection:
-            for table in TABLES:
-                connection.execute(f"DROP TABLE IF EXISTS plain_{table}")
-                connection.execute(f"CREATE TABLE plain_{table} (LIKE {table} INCLUDING ALL)")
 
     def load(self, settings: Settings) -> None:
-        """Into those tables, in one transaction."""
+        """Into the tables of ``make_tables``, in one transaction."""
         with psycopg.connect(settings.owner_database) as connection:
             for table in TABLES:
                 statement = f"COPY plain_{table} ({self.columns[table]}) FROM STDIN (FORMAT binary)"
@@ -44,7 +43,7 @@ class Rows:
 def prebuilt(bench: Bench, settings: Settings) -> Rows:
     """All granules of a site, their files and what joins them."""
     folder = bench.folder("rows")
-    files, columns, count = {}, {}, 0
+    files, columns = {}, {}
     with psycopg.connect(settings.owner_database) as connection:
         for table in TABLES:
             cursor = connection.execute(
@@ -60,5 +59,4 @@ def prebuilt(bench: Bench, settings: Settings) -> Rows:
             ):
                 for block in copy:
                     target.write(block)
-            count += int((connection.execute(f"SELECT count(*) FROM {table}").fetchone() or [0])[0])
-    return Rows(files=files, columns=columns, count=count)
+    return Rows(files=files, columns=columns)

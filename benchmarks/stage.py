@@ -55,6 +55,8 @@ class Stage:
     #: Programs of others without which there is no yardstick.
     needs: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ("tiny", "small", "full")
+    #: A tiny run measures it only when it is named.
+    slow: bool = False
     #: Below this a tiny run counts as broken; where fixed costs count at that size, less than half the goal.
     floor: float | None = None
 

@@ -82,6 +82,7 @@ STAGES = (
         goal=0.9,
         unit="files",
         prepare=_own_digest,
+        slow=True,
         needs=("b3sum",),
         floor=0.001,
     ),

@@ -232,6 +232,7 @@ STAGES = (
         goal=0.9,
         unit="files",
         prepare=_beside,
+        slow=True,
         floor=0.1,
     ),
 )

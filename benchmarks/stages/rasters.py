@@ -62,7 +62,14 @@ def _gdalinfo(files: Sequence[Path]) -> Done:
 def _small(bench: Bench) -> Case:
     folder = bench.folder("strips")
     site = environment(bench.site("strips"))
-    line = [CHECKOUT / "bin" / "orbitory", "simulate", "--source", "nga", "--files", str(bench.pick(60, 600, 3_000))]
+    line = [
+        str(CHECKOUT / "bin" / "orbitory"),
+        "simulate",
+        "--source",
+        "nga",
+        "--files",
+        str(bench.pick(60, 600, 3_000)),
+    ]
     line += ["--out", str(folder / "delivery"), "--manifest", str(folder / "truth.json")]
     subprocess.run(line, env=site, stdout=subprocess.DEVNULL, check=True)
     truth: list[dict[str, Any]] = json.loads((folder / "truth.json").read_text())

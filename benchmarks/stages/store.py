@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.deliveries import Delivery, Step, ingest_all, jpss, land
-from benchmarks.rows import Rows, prebuilt
+from benchmarks.rows import Rows, make_tables, prebuilt
 from benchmarks.site import Bench, tool
 from benchmarks.stage import Case, Done, Side, Stage
 from orbitory import ingest
@@ -74,7 +74,7 @@ def _slim(bench: Bench) -> Case:
         step.ready(side)
         if side == "theirs":
             plain[:] = [bench.site("plain")]
-            material.rows.make_tables(plain[0])
+            make_tables(plain[0])
 
     def theirs() -> Done:
         material.rows.load(plain[0])
@@ -183,6 +183,7 @@ STAGES = (
         goal=6,
         unit="files",
         prepare=_peer,
+        slow=True,
         needs=("pypgstac",),
         floor=0.5,
     ),
@@ -192,6 +193,7 @@ STAGES = (
         goal=10,
         unit="files",
         prepare=_known,
+        slow=True,
         needs=("pypgstac",),
         floor=0.5,
     ),
@@ -201,5 +203,6 @@ STAGES = (
         goal=0.5,
         unit="files",
         prepare=_large,
+        slow=True,
     ),
 )
