@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from benchmarks.site import Bench, environment, tool
+from benchmarks.site import Bench, command, tool
 from benchmarks.stage import Case, Done, Stage
 from orbitory.model import Identity
 from orbitory.rasters.sight import READER, Mode, RasterTask, unpacked
-from orbitory.settings import CHECKOUT
 from orbitory.workers import Isolated
 
 _IMAGES = (".ntf", ".tif")
@@ -61,17 +60,9 @@ def _gdalinfo(files: Sequence[Path]) -> Done:
 
 def _small(bench: Bench) -> Case:
     folder = bench.folder("strips")
-    site = environment(bench.site("strips"))
-    line = [
-        str(CHECKOUT / "bin" / "orbitory"),
-        "simulate",
-        "--source",
-        "nga",
-        "--files",
-        str(bench.pick(60, 600, 3_000)),
-    ]
-    line += ["--out", str(folder / "delivery"), "--manifest", str(folder / "truth.json")]
-    subprocess.run(line, env=site, stdout=subprocess.DEVNULL, check=True)
+    words = ["simulate", "--source", "nga", "--files", str(bench.pick(60, 600, 3_000))]
+    words += ["--out", str(folder / "delivery"), "--manifest", str(folder / "truth.json")]
+    command(bench.site("strips"), *words)
     truth: list[dict[str, Any]] = json.loads((folder / "truth.json").read_text())
     names = [row["name"] for row in truth if row["name"].lower().endswith(_IMAGES)]
     files = [folder / "delivery" / name for name in names]
