@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo up down status test test-quick faults fuzz check requirements lock clean
+.PHONY: help env demo up down status test test-quick faults fuzz check requirements lock clean bench bench-full bench-tiny
 # One recipe at a time: they share one environment.
 .NOTPARALLEL:
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 python := .venv/bin/python
+bench = bin/environment && bin/environment --bench && PYTHONPATH=include:bin:tests:. $(python) -m benchmarks
 ARGS ?=
 MINUTES ?= 10
 
@@ -54,6 +55,15 @@ requirements: ## run every test and rewrite docs/requirements.md
 check: ## formatting, lint, types, layers, catalogue and compose file, under a minute
 	@bin/environment
 	@bin/check
+
+bench: ## measure every stage beside its yardsticks, some ten minutes; ARGS="--only chain" for some of them
+	@$(bench) --size small $(ARGS)
+
+bench-full: ## the same at full size, hours: millions of rows, a real Airflow
+	@$(bench) --size full $(ARGS)
+
+bench-tiny: ## the same in two minutes, only to see that it works; fails when something is far too slow
+	@$(bench) --size tiny --out .bench/tiny $(ARGS)
 
 lock: env ## resolve requirements*.in into pins for Python 3.11 to 3.13
 	@bin/lock
