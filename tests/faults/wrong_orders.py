@@ -27,7 +27,7 @@ WITH run AS (
     INSERT INTO granule (source, product, key, state, sensor)
     VALUES ('correlative', 'text', %(name)s, 'archived', 'none') RETURNING id
 ), l AS (
-    INSERT INTO granule_asset (granule_id, asset_id, role) SELECT g.id, s.id, 'data' FROM g, s
+    INSERT INTO granule_asset (granule_id, asset_id) SELECT g.id, s.id FROM g, s
 )
 INSERT INTO arrival (source, path, name, role, run_id, state, landed, dev, ino, size, mtime_ns, ctime_ns, asset_id)
 SELECT 'correlative', %(path)s, %(name)s, 'data', run.id, 'archived', false, 0, 0, %(size)s, 0, 0, s.id FROM s, run
