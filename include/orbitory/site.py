@@ -37,7 +37,10 @@ class Site:
         return self.settings.landing / source.landing
 
     def prepare(self, source: Source) -> None:
-        """Make sure the zones stand. Raises IntegrityError when storage looks unmounted."""
+        """Make sure the zones stand.
+
+        Raises IntegrityError when storage looks unmounted, Transient or ConfigurationError when one cannot be made.
+        """
         self.storage.prepare(holds_assets=self.inventory.one("any_asset") is not None)
         for folder in (self.landing_of(source), self.settings.quarantine, self.settings.trash, self.settings.work):
             with own_errors(f"create {folder}"):

@@ -6,7 +6,7 @@ import filecmp
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +39,31 @@ def tmpfs(folder: Path, options: str) -> Iterator[Path]:
         yield folder
     finally:
         _run("umount", "-l", folder)
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """No byte more fits on the file system of ``folder``."""
+    filler = folder / ".filler"
+    with filler.open("wb", buffering=0) as writer, suppress(OSError):
+        while writer.write(bytes(4096)):
+            pass
+    yield
+    filler.unlink()
+
+
+@contextmanager
+def out_of_inodes(folder: Path) -> Iterator[None]:
+    """No name more fits on the file system of ``folder``."""
+    crowd = folder / ".crowd"
+    crowd.mkdir()
+    with suppress(OSError):
+        for number in range(10_000):
+            (crowd / str(number)).touch()
+    yield
+    for each in crowd.iterdir():
+        each.unlink()
+    crowd.rmdir()
 
 
 def make_image(file: Path, megabytes: int) -> Path:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,14 +37,21 @@ def most_of_each(default: int) -> int:
 
 def python(settings: Settings, *words: str, strace: Sequence[str] = (), patience: float = 120, **more: str) -> Done:
     """Run Python on this site; ``more``: of its environment."""
-    passed = {name: value for name, value in os.environ.items() if not name.startswith(("ORBITORY_", "PYTHON"))}
-    environment = passed | {
+    environment = {
         "ORBITORY_DATABASE": settings.database,
         "ORBITORY_ROOT": str(settings.landing.parent),
         "ORBITORY_CATALOGUE": str(settings.catalogue),
-        "PYTHONPATH": str(CHECKOUT / "include"),
         **more,
     }
+    return run_python(words, environment, strace=strace, patience=patience)
+
+
+def run_python(
+    words: Sequence[str], more: Mapping[str, str], *, strace: Sequence[str] = (), patience: float = 120
+) -> Done:
+    """Run Python with our package, and nothing of the caller's settings."""
+    passed = {name: value for name, value in os.environ.items() if not name.startswith(("ORBITORY_", "PYTHON"))}
+    environment = passed | {"PYTHONPATH": str(CHECKOUT / "include"), **more}
     line = [*strace, sys.executable, *words]
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=patience, check=False)
 

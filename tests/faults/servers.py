@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from cloning import Clone
 from orbitory.inventory.migrate import migrate
+from private_stack.errors import StackError
 from private_stack.places import Places
 from private_stack.postgres import DAILY, DURABLE, OWNER, Cluster
 
@@ -37,6 +40,19 @@ class Server:
         while self.cluster.pid() is not None:
             assert time.monotonic() < deadline, "the server does not end"
             time.sleep(0.02)
+
+    def revive(self) -> None:
+        """Start it, unless it does so by itself, and wait until it answers."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.cluster.start()
+                psycopg.connect(self.cluster.uri()).close()
+            except (StackError, psycopg.Error):
+                assert time.monotonic() < deadline, "the server does not come back"
+                time.sleep(0.2)
+            else:
+                return
 
 
 @contextmanager

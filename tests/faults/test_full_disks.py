@@ -6,7 +6,7 @@ Each zone stands on a small file system of its own.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,36 +15,11 @@ import pytest
 from cloning import Clone
 from faults import kills
 from faults.delivering import SOURCE, at_once, at_rest, deliver, ingest
-from faults.disks import immutable, needs_mount, read_only, tmpfs
+from faults.disks import filled, immutable, needs_mount, out_of_inodes, read_only, tmpfs
 from faults.oracle import Truth
 from orbitory.settings import Settings
 
 pytestmark = [*kills.marks, needs_mount]
-
-
-@contextlib.contextmanager
-def filled(folder: Path) -> Iterator[None]:
-    """No byte more fits on the file system of ``folder``."""
-    filler = folder / ".filler"
-    with filler.open("wb", buffering=0) as writer, contextlib.suppress(OSError):
-        while writer.write(bytes(4096)):
-            pass
-    yield
-    filler.unlink()
-
-
-@contextlib.contextmanager
-def out_of_inodes(folder: Path) -> Iterator[None]:
-    """No name more fits on the file system of ``folder``."""
-    crowd = folder / ".crowd"
-    crowd.mkdir()
-    with contextlib.suppress(OSError):
-        for number in range(10_000):
-            (crowd / str(number)).touch()
-    yield
-    for each in crowd.iterdir():
-        each.unlink()
-    crowd.rmdir()
 
 
 def is_stopped(done: kills.Done, settings: Settings, truth: Truth) -> None:

@@ -92,3 +92,20 @@ def test_the_judge_sees_a_loss_a_dark_file_and_a_row_without_its_file(clone: Clo
     victim.write_bytes(content)
     (victim.parent / "dark.txt").write_bytes(b"nobody knows me")
     assert any("file without row" in each for each in at_rest(settings, truth))
+
+
+@pytest.mark.fault("F60", how="history rewritten, and rows edited past it, by a superuser")
+def test_the_judge_sees_what_was_edited_behind_history(clone: Clone) -> None:
+    settings = clone("edited")
+    truth = deliver(settings)
+    ingest(settings, "correlative")
+    assert at_rest(settings, truth) == []
+    name = settings.database.rpartition("/")[2]
+    for edit, seen in (
+        ("UPDATE event SET to_state = 'withdrawn' WHERE to_state = 'archived' AND subject = 'granule'", "history says"),
+        ("UPDATE asset SET state = 'deleting' WHERE id = 1", "asset 1 is deleting, history says archived"),
+        ("UPDATE ingest_statistic SET files = files + 1", "figures of run 1"),
+        ("UPDATE batch SET done_at = NULL", "is still open"),
+    ):
+        clone.postgres.sql(f"SET session_replication_role = replica; {edit}", name)
+        assert any(seen in each for each in at_rest(settings, truth)), edit
