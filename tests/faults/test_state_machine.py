@@ -279,7 +279,7 @@ def run(clone: Clone, number: int, examples: int, steps: int) -> str:
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.fault(
     "F01", "F02", "F03", "F04", "F05", "F06", "F27", "F28", "F51", how="any order of steps, kills and repetitions"
 )
