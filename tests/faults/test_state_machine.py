@@ -44,7 +44,7 @@ class Machine(RuleBasedStateMachine):
     """A site of its own; ``held`` and what may be gone is known here, all else is read from disk and tables."""
 
     clone: Clone
-    kills = runs = 0
+    kills = 0
 
     @initialize()
     def empty(self) -> None:
@@ -93,7 +93,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def whole_run(self) -> None:
-        Machine.runs += 1
         ingest_all(self.site, SOURCE, ingest.Selection(workers=1))
 
     @rule(after=st.one_of(st.integers(1, 400), st.integers(1, 4_000)))
@@ -263,7 +262,7 @@ def run(clone: Clone, number: int, examples: int, steps: int) -> str:
     """Run so many scenarios of so many steps; what was done, in words."""
     print(f"seed {number}: ORBITORY_TEST_SEED={number} repeats it")
     machine = seed(number)(type("Machine", (Machine,), {"clone": clone}))
-    Machine.kills = Machine.runs = 0
+    Machine.kills = 0
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
@@ -275,13 +274,12 @@ def run(clone: Clone, number: int, examples: int, steps: int) -> str:
             print_blob=True,
         ),
     )
-    print(Machine.kills, Machine.runs)
     return f"seed {number}: {examples} scenarios of up to {steps} steps, {Machine.kills} kills, 0 violations"
 
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.fault(
     "F01", "F02", "F03", "F04", "F05", "F06", "F27", "F28", "F51", how="any order of steps, kills and repetitions"
 )
@@ -290,12 +288,7 @@ def test_whatever_happens_in_whatever_order_nothing_is_lost(
 ) -> None:
     record_property(
         "figure",
-        run(
-            clone,
-            int(os.environ.get("ORBITORY_TEST_SEED", 20261122)),
-            int(os.environ.get("EX", 5)),
-            int(os.environ.get("ST", 10)),
-        ),
+        run(clone, int(os.environ.get("ORBITORY_TEST_SEED", 20261122)), 6, 12),
     )
 
 
