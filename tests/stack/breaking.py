@@ -21,6 +21,7 @@ from ingesting import sizes_and_sums
 from orbitory.catalogue import load
 from orbitory.simulate import simulate
 from orbitory.zones import display
+from private_stack.errors import StackError
 from private_stack.postgres import OWNER
 
 #: So many good files beside those with faults that every step takes long enough to be killed in its middle.
@@ -92,6 +93,16 @@ def kill_component(stage: Stage, name: str) -> None:
     assert pid is not None, f"{name} did not run"
     os.kill(pid, signal.SIGKILL)
     stage.until(lambda: stage.stack.processes.pid(name) is None)
+
+
+def restart(stage: Stage) -> None:
+    """Start what has ended, and again what ends meanwhile, as a supervisor of services would."""
+    for left in (2, 1, 0):
+        try:
+            return stage.stack.up(timeout_seconds=300)
+        except StackError:
+            if not left:
+                raise
 
 
 @contextmanager

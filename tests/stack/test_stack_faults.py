@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import time
@@ -37,7 +36,8 @@ def _add_busy(catalogue: Path, home: Path) -> None:
 def whole() -> Iterator[Stage]:
     """A stack of this module's own: its parts are killed, and its site is emptied."""
     with running("faults", _add_busy) as stage:
-        stage.api.await_dag("outbox")
+        for dag_id in ("outbox", f"ingest_{SOURCE}", f"ingest_{BUSY}"):
+            stage.api.await_dag(dag_id)
         breaking.keep_empty(stage)
         yield stage
 
@@ -45,7 +45,9 @@ def whole() -> Iterator[Stage]:
 @pytest.fixture
 def site(whole: Stage) -> Stage:
     """A site to which nothing was ever delivered."""
-    whole.stack.up(timeout_seconds=300)
+    breaking.restart(whole)
+    # What a test that failed has left.
+    whole.until(lambda: not any(whole.api.active_runs(f"ingest_{source}") for source in (SOURCE, BUSY)), 300)
     breaking.begin_anew(whole)
     return whole
 
@@ -118,49 +120,6 @@ def test_a_part_of_airflow_is_killed_in_mid_run_and_the_run_ends_as_a_quiet_one(
     )
 
 
-@pytest.mark.fault("F10", how="a task cleared while its hanging first try still runs")
-def test_a_first_try_that_comes_back_after_it_was_cleared_writes_nothing(
-    quiet: Callable[[str, int], dict[str, str]], site: Stage, record_property: Record
-) -> None:
-    digest = quiet(SOURCE, breaking.PLAIN)
-    truth = breaking.deliver(site, SOURCE)
-    run = site.start(SOURCE, workers=1)
-    with breaking.Claims(site.uri) as claims:
-        first = site.await_running(*run, task_id="partition.verify")
-        of_it = re.search(r"#(\d+)", first["rendered_map_index"])
-        assert of_it is not None
-        asked = f"SELECT claim, tries FROM batch WHERE id = {of_it[1]}"
-        site.until(lambda: site.rows(asked)[0]["claim"])
-        (before,) = site.rows(asked)
-        with breaking.stopped(breaking.parent_of(first["pid"]), first["pid"]):
-            began = time.monotonic()
-            clear(site, run, "partition.verify")
-            site.until(lambda: site.rows(asked)[0]["claim"] != before["claim"], 120)
-            again = time.monotonic() - began
-        only_report_failed(site, run)
-    ends_as_quiet(site, truth, digest)
-    (batch,) = site.rows(asked)
-    moves = site.rows(
-        "SELECT DISTINCT count(*) AS n FROM event, unnest(ids) AS part,"
-        " generate_series(lower(part), upper(part) - 1) AS id WHERE subject = 'asset' AND to_state = 'archived'"
-        " GROUP BY id"
-    )
-    assert moves == [{"n": 1}], "a file was archived twice"
-    assert batch["tries"] > before["tries"]
-    record_property(
-        "figure",
-        f"a hanging try was replaced {again:.0f} s after it was cleared; no claim stood still longer than "
-        f"{claims.longest:.0f} s",
-    )
-
-
-def clear(stage: Stage, run: tuple[str, str], task_id: str) -> None:
-    """As a person does in the UI."""
-    dag_id, run_id = run
-    body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
-    stage.api.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body | {"include_downstream": True})
-
-
 @pytest.mark.fault("F46", "F47", how="scheduled runs, a manual one, a backfill and a command line at once")
 def test_runs_at_once_share_the_work_and_end_as_one_quiet_run(
     quiet: Callable[[str, int], dict[str, str]], site: Stage, record_property: Record
@@ -197,28 +156,6 @@ def kinds(stage: Stage, dag_id: str) -> set[str]:
 
 
 @pytest.mark.long
-@pytest.mark.fault("F13", how="PostgreSQL ended at once (immediate) in mid-run, started again later")
-def test_a_database_that_dies_in_mid_run_costs_nothing_but_time(
-    quiet: Callable[[str, int], dict[str, str]], site: Stage, record_property: Record
-) -> None:
-    digest = quiet(SOURCE, breaking.PLAIN)
-    truth = breaking.deliver(site, SOURCE)
-    run = site.start(SOURCE, workers=2)
-    site.await_running(*run, task_id="partition.extract")
-    began = time.monotonic()
-    pid = site.stack.cluster.pid()
-    assert pid is not None
-    os.kill(pid, signal.SIGQUIT)  # immediate
-    site.until(lambda: site.stack.cluster.pid() is None)
-    time.sleep(10)
-    site.stack.up(timeout_seconds=300)
-    only_report_failed(site, run)
-    ended = time.monotonic() - began
-    ends_as_quiet(site, truth, digest)
-    record_property("figure", f"the run ended {ended:.0f} s after the database was ended, which was away for 10 s")
-
-
-@pytest.mark.long
 @pytest.mark.fault("F13", how="the inventory refuses connections in mid-run, then takes them again")
 def test_an_inventory_that_refuses_in_mid_run_costs_nothing_but_time(
     quiet: Callable[[str, int], dict[str, str]], site: Stage
@@ -231,30 +168,3 @@ def test_an_inventory_that_refuses_in_mid_run_costs_nothing_but_time(
         site.until(lambda: any(each["state"] == "up_for_retry" for each in site.api.tasks(*run)), 120)
     only_report_failed(site, run)
     ends_as_quiet(site, truth, digest)
-
-
-@pytest.mark.req("W8", "N11")
-@pytest.mark.fault("F20", "F54", how="storage without its sentinel for two runs, and kill -9 of the mail server")
-def test_an_outage_is_one_mail_and_another_when_it_is_over_once_mail_goes_again(site: Stage) -> None:
-    site.land(SOURCE, "first.txt", b"reading")
-    assert site.finish(*site.start(SOURCE)) == "success"
-    sentinel, before = site.root / "storage" / ".orbitory-storage", len(site.mails())
-    sentinel.unlink()
-    late = site.land(SOURCE, "late.txt", b"another reading")
-    status = late.stat()
-    breaking.kill_component(site, "mail")
-    for _ in range(2):
-        assert site.finish(*site.start(SOURCE)) == "failed"
-        assert late.stat() == status
-    assert len(site.rows("SELECT id FROM outbox WHERE state = 'pending'")) == 1
-    sentinel.touch()
-    assert site.finish(*site.start(SOURCE)) == "success"
-    assert site.states() == {"archived": 2}
-    site.stack.up(timeout_seconds=300)
-    site.orbitory("outbox", "retry")
-    site.until(lambda: len(site.mails()) == before + 2, 200)
-    told = [str(mail["Subject"]) for mail in site.mails()[before:]]
-    assert sorted(told) == [
-        f"[Orbitory] ingest of {SOURCE} has stopped: unmounted",
-        f"[Orbitory] ingest of {SOURCE} is well again",
-    ]
