@@ -3,7 +3,7 @@
 Technique: batches are bounded, so memory does not follow the number of files; a step finds what other batches hold by
 an index alone.
 Limit: indexes that no longer fit the database's memory; the number of cores.
-Tried: larger and smaller batches.
+Tried: more workers than cores (the curve tells).
 """
 
 from __future__ import annotations
