@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import signal
 import sys
 import time
 import traceback
@@ -45,6 +46,7 @@ def main() -> int:
                 print(f"{stage.name:32} {stage.goal:8.2f} {stage.yardstick}")
         return 0
     places = report.Places.of(options.out)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers are stopped, too
     with _alone(places.home), bench(options.size, places.home) as ready:
         details = {"size": options.size, "machine": machine(ready), "versions": versions(ready)}
         lines: list[Line] = []

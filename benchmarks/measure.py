@@ -66,11 +66,11 @@ def ratio(rounds: list[tuple[Measured, Measured]], basis: str) -> float:
 def measure(call: Callable[[], Done], postmaster: int | None = None) -> Measured:
     """Call it once."""
     with _peak(postmaster) as memory:
-        cpu, read = _used()
+        cpu, read = used()
         started = time.perf_counter()
         done = call()
         seconds = time.perf_counter() - started
-        cpu_after, read_after = _used()
+        cpu_after, read_after = used()
     return Measured(
         units=done.units,
         seconds=seconds if done.cost is None else done.cost,
@@ -80,7 +80,7 @@ def measure(call: Callable[[], Done], postmaster: int | None = None) -> Measured
     )
 
 
-def _used() -> tuple[float, int]:
+def used() -> tuple[float, int]:
     """Processor seconds and bytes read, of us and of all our descendants that live or have been waited for."""
     ticks = read = 0
     for pid in _family(os.getpid()):

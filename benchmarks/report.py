@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -166,19 +167,27 @@ def _paragraphs(words: str) -> list[str]:
     return [*lines, ""]
 
 
-def _table(entries: Iterable[Entry]) -> list[str]:
+def _table(entries: Sequence[Entry]) -> list[str]:
     heads = ("stage", "yardstick", "ratio", "goal", "", "ours", "processor seconds", "measured")
     lines = [_cells(heads), _cells("---" for _ in heads)]
     for entry in entries:
         found = "-" if entry["ratio"] is None else f"{entry['ratio']:.3g}"
         verdict = entry.get("note") or ("met" if entry["met"] else "not met")
-        ours = entry.get("ours", [{}])[-1]
-        rate = f"{ours['rate']:,.4g} {entry['unit']}/s" if ours else "-"
-        cpu = f"{ours['cpu_seconds']:.2f}" if ours else "-"
+        rounds = entry.get("ours", [])
+        rate = f"{_median(rounds, 'rate'):,.4g} {entry['unit']}/s" if rounds and entry["unit"] else "-"
+        cpu = f"{_median(rounds, 'cpu_seconds'):.2f}" if rounds else "-"
         told = f"{entry['what']} ({entry['size']})"
         goal = f"{entry['goal']:.3g}"
         lines.append(_cells((entry["stage"], entry["yardstick"], found, goal, verdict, rate, cpu, told)))
+    for entry in entries:
+        if curve := entry.get("curve"):
+            lines += ["", f"{entry['stage']}:", "", _cells(curve[0]), _cells("---" for _ in curve[0])]
+            lines += [_cells(f"{value:,}" for value in point.values()) for point in curve]
     return lines
+
+
+def _median(rounds: Iterable[Mapping[str, float]], name: str) -> float:
+    return statistics.median(each[name] for each in rounds)
 
 
 def _cells(words: Iterable[str]) -> str:

@@ -48,6 +48,7 @@ class Stage:
     name: str
     yardstick: str
     goal: float
+    #: Of a rate; empty where a rate says nothing.
     unit: str
     prepare: Callable[[Bench], Case]
     #: By processor time, where the sides use different numbers of processes.

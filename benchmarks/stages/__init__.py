@@ -8,7 +8,19 @@ from types import ModuleType
 
 from benchmarks.stage import Stage
 
-MODULES = ("chain", "extract", "verify", "detect", "store", "archive", "rasters", "search", "keeping", "export")
+MODULES = (
+    "chain",
+    "extract",
+    "verify",
+    "detect",
+    "store",
+    "archive",
+    "rasters",
+    "search",
+    "keeping",
+    "export",
+    "growth",
+)
 
 
 def modules() -> Iterator[tuple[ModuleType, tuple[Stage, ...]]]:

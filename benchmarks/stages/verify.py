@@ -110,7 +110,7 @@ STAGES = (
         name="verify-one-pass",
         yardstick="size of the files",
         goal=0.95,
-        unit="bytes",
+        unit="",
         prepare=_one_pass,
     ),
 )
