@@ -68,7 +68,7 @@ bench-tiny: ## the same in two minutes, only to see that it works; fails when so
 lock: env ## resolve requirements*.in into pins for Python 3.11 to 3.13
 	@bin/lock
 
-clean: ## stop everything and delete .orbitory (the private archive included) and caches; .venv stays
+clean: ## stop everything and delete .orbitory (the private archive included), .bench and caches; .venv stays
 	@if [ -x $(python) ]; then bin/stack clean; fi
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .import_linter_cache
+	@rm -rf .bench .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -97,6 +97,7 @@ def measured(ready: Bench, stage: Stage) -> Line:
 def _alone(home: Path) -> Iterator[None]:
     """Two benchmarks at once would measure each other."""
     home.mkdir(parents=True, exist_ok=True)
+    (CHECKOUT / ".bench").mkdir(exist_ok=True)
     with (CHECKOUT / ".bench" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

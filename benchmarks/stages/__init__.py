@@ -19,6 +19,7 @@ MODULES = (
     "search",
     "keeping",
     "export",
+    "airflow",
     "growth",
 )
 

@@ -44,18 +44,18 @@ def _ingest(bench: Bench, delivery: Delivery, program: Sequence[str]) -> Case:
 
 
 def _small(bench: Bench) -> Case:
-    return _ingest(bench, jpss(bench, "small", bench.pick(200, 6_000, 12_000)), ["sha256sum"])
+    return _ingest(bench, jpss(bench, "small", bench.pick(200, 4_000, 12_000)), ["sha256sum"])
 
 
 def _announced(bench: Bench) -> Case:
     size = bench.pick(2_000_000, 20_000_000, 20_000_000)
-    files = jpss(bench, "announced", bench.pick(6, 40, 120), size, announced=True)
+    files = jpss(bench, "announced", bench.pick(6, 25, 120), size, announced=True)
     return _ingest(bench, files, ["sha256sum"])
 
 
 def _own_digest(bench: Bench) -> Case:
     size = bench.pick(2_000_000, 20_000_000, 20_000_000)
-    return _ingest(bench, jpss(bench, "bare", bench.pick(6, 40, 120), size), ["b3sum", "--num-threads", "1"])
+    return _ingest(bench, jpss(bench, "bare", bench.pick(6, 25, 120), size), ["b3sum", "--num-threads", "1"])
 
 
 # A start of the command line and of two workers takes a second or two, which counts where the files are few.

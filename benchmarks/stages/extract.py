@@ -38,8 +38,8 @@ def _parse(dump: str, file: Path) -> None:
 
 
 def _extract(bench: Bench) -> Case:
-    files = jpss(bench, "extract", bench.pick(300, 6_000, 12_000))
-    few = files.files[: bench.pick(10, 100, 300)]
+    files = jpss(bench, "extract", bench.pick(300, 2_000, 12_000))
+    few = files.files[: bench.pick(10, 60, 300)]
     site = bench.opened("extract", open_site(actor="benchmark", settings=bench.site("extract")))
 
     def ours() -> Done:

@@ -96,6 +96,7 @@ STAGES = (
         goal=1.3,
         unit="files",
         prepare=_workers,
+        floor=0.1,
         slow=True,
         sizes=("tiny", "full"),
     ),

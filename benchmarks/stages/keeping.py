@@ -52,7 +52,7 @@ class _Archive:
 
 
 def _archive(bench: Bench) -> _Archive:
-    delivery = jpss(bench, "kept", bench.pick(200, 3_000, 10_000))
+    delivery = jpss(bench, "kept", bench.pick(200, 2_000, 10_000))
     settings = bench.site("kept")
     land(delivery, settings)
     ingest_all(settings)
@@ -176,7 +176,7 @@ def _upkeep(settings: Settings) -> Iterator[None]:
 
 def _beside(bench: Bench) -> Case:
     archive = bench.once(_archive)
-    delivery = jpss(bench, "beside", bench.pick(100, 2_000, 10_000), seed=2)
+    delivery = jpss(bench, "beside", bench.pick(100, 1_000, 10_000), seed=2)
     fresh: list[Settings] = []
 
     def ready(side: Side) -> None:

@@ -55,7 +55,7 @@ class _Material:
 
 
 def _material(bench: Bench) -> _Material:
-    delivery = jpss(bench, "store", bench.pick(200, 3_000, 12_000))
+    delivery = jpss(bench, "store", bench.pick(200, 1_000, 12_000))
     settings = bench.site("archived")
     land(delivery, settings)
     ingest_all(settings)
@@ -155,7 +155,7 @@ def _large(bench: Bench) -> Case:
 
     def ready(side: Side) -> None:
         if side == "ours":
-            delivery = jpss(bench, "growing", bench.pick(200, 3_000, 12_000), seed=10 + len(rounds))
+            delivery = jpss(bench, "growing", bench.pick(200, 1_000, 12_000), seed=10 + len(rounds))
             rounds.append(Step(bench=bench, delivery=delivery, step=ingest.store, name="growing"))
             rounds[-1].take(settings)
         else:

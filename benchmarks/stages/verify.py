@@ -23,7 +23,7 @@ from orbitory.checksum import Hasher
 
 def _files(bench: Bench) -> Delivery:
     size = bench.pick(2_000_000, 20_000_000, 20_000_000)
-    return jpss(bench, "verify", bench.pick(6, 30, 100), size, announced=True)
+    return jpss(bench, "verify", bench.pick(6, 20, 100), size, announced=True)
 
 
 def _step(bench: Bench) -> Case:
