@@ -244,6 +244,14 @@ def test_structures_that_overlap_cost_no_more_than_the_file_has_bytes(tmp_path: 
         read_tree(bytes(content), elements=False)
 
 
+@pytest.mark.parametrize("path", ["/g" * 200, f"/{'g' * 600}" * 3])
+def test_deep_groups_and_long_paths_are_left_to_the_library(tmp_path: Path, path: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group(f"{path}/x")
+    with pytest.raises(Unsupported, match="levels"):
+        read_tree((tmp_path / "a.h5").read_bytes(), elements=False)
+
+
 @pytest.mark.parametrize("size", [0, 1, 8, 9, 24, 60, 95, 96])
 def test_a_file_that_ends_within_its_superblock_is_left_to_the_library(tmp_path: Path, size: int) -> None:
     with pytest.raises(Unsupported):
