@@ -33,7 +33,7 @@ NUMBERS = [order + kind for order in ORDERS for kind in ("u1", "i1", "u2", "i2",
 patient = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-names = st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_characters="/"), min_size=1, max_size=12)
+names = st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_characters="/."), min_size=1, max_size=12)
 
 
 @st.composite
@@ -242,6 +242,14 @@ def test_structures_that_overlap_cost_no_more_than_the_file_has_bytes(tmp_path: 
     content[message + 8 : message + 24] = struct.pack("<QQ", message, 24)
     with pytest.raises(Unsupported, match="overlaps others"):
         read_tree(bytes(content), elements=False)
+
+
+@pytest.mark.parametrize("path", ["/g" * 200, f"/{'g' * 600}" * 3])
+def test_deep_groups_and_long_paths_are_left_to_the_library(tmp_path: Path, path: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group(f"{path}/x")
+    with pytest.raises(Unsupported, match="levels"):
+        read_tree((tmp_path / "a.h5").read_bytes(), elements=False)
 
 
 @pytest.mark.parametrize("size", [0, 1, 8, 9, 24, 60, 95, 96])

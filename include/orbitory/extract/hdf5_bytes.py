@@ -18,7 +18,7 @@ from orbitory.extract.hdf5_messages import UNDEFINED, Storage, Unsupported, name
 from orbitory.extract.hdf5_space import Space
 from orbitory.extract.header import Harmless
 
-_DEPTH_LIMIT = 64
+_DEPTH_LIMIT, _PATH_LIMIT = 64, 1024
 _HEAP_LIMIT = 65_536
 _CACHED = 512
 _ENTRY = struct.Struct("<QQI4x16s")
@@ -85,8 +85,8 @@ def _node(space: Space, address: int, path: str, cached: bytes | None) -> Node:
         members = [(*named, None) for named in sorted(map(_link, header.links))]
     if any(a[0] >= b[0] for a, b in pairwise(members)):
         raise Unsupported("names of a group that are not in order")
-    if path.count("/") > _DEPTH_LIMIT:
-        raise Unsupported(f"groups in more than {_DEPTH_LIMIT} levels")
+    if path.count("/") > _DEPTH_LIMIT or len(path) > _PATH_LIMIT:
+        raise Unsupported(f"groups in more than {_DEPTH_LIMIT} levels, or with very long names")
     folder = path.rstrip("/")
     below = {name: _node(space, at, f"{folder}/{name}", own) for name, at, own in members}
     return Node(path, header.attributes, below, None)
