@@ -19,7 +19,8 @@ Change = Callable[[str], None]
 
 @pytest.fixture
 def disk(world: World) -> Iterator[Change]:
-    """Storage on a file system of its own, which holds one file; remounts it with other options."""
+    """Storage on a file system of its own, which holds one file; remounts it with other options; ``{inodes}``: as
+    many as are in use."""
     folder = world.root / "storage"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
@@ -29,7 +30,9 @@ def disk(world: World) -> Iterator[Change]:
     assert world.run(SOURCE).state == "success"
 
     def change(options: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+        room = os.statvfs(folder)
+        told = options.format(inodes=room.f_files - room.f_ffree)
+        subprocess.run(["mount", "-o", f"remount,{told}", folder], check=True)
 
     yield change
     subprocess.run(["umount", folder], check=True)
@@ -52,9 +55,12 @@ def standing(root: Path) -> dict[str, tuple[int, int, int]]:
     [
         pytest.param("unmounted", None, None, marks=pytest.mark.fault("F20", how="the sentinel of storage is gone")),
         pytest.param("full", "size=64k", "size=1m", marks=pytest.mark.fault("F15", how="storage on a tmpfs of 64 kB")),
+        pytest.param(
+            "full", "nr_inodes={inodes}", "nr_inodes=99", marks=pytest.mark.fault("F16", how="a tmpfs without inodes")
+        ),
         pytest.param("read-only", "ro", "rw", marks=pytest.mark.fault("F20", how="storage remounted read-only")),
     ],
-    ids=["unmounted", "full", "read-only"],
+    ids=["unmounted", "full", "no inodes", "read-only"],
 )
 def test_an_outage_of_storage_is_told_once_and_once_that_it_is_over(
     world: World, disk: Change, cause: str, breaks: str | None, heals: str | None

@@ -105,21 +105,6 @@ def restart(stage: Stage) -> None:
                 raise
 
 
-@contextmanager
-def stopped(*pids: int) -> Iterator[None]:
-    """These processes stand still meanwhile, as on a machine that hangs."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                continue
-
-
 @dataclass(slots=True)
 class Claims:
     """Looks at the claims all the time: how long one stood without a sign of life while its batch was not done."""

@@ -156,6 +156,28 @@ def kinds(stage: Stage, dag_id: str) -> set[str]:
 
 
 @pytest.mark.long
+@pytest.mark.fault("F13", how="PostgreSQL ended at once (immediate) in mid-run, started again later")
+def test_a_database_that_dies_in_mid_run_costs_nothing_but_time(
+    quiet: Callable[[str, int], dict[str, str]], site: Stage, record_property: Record
+) -> None:
+    digest = quiet(SOURCE, breaking.PLAIN)
+    truth = breaking.deliver(site, SOURCE)
+    run = site.start(SOURCE, workers=2)
+    site.await_running(*run, task_id="partition.extract")
+    began = time.monotonic()
+    pid = site.stack.cluster.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGQUIT)  # immediate
+    site.until(lambda: site.stack.cluster.pid() is None)
+    time.sleep(10)
+    breaking.restart(site)
+    only_report_failed(site, run)
+    ended = time.monotonic() - began
+    ends_as_quiet(site, truth, digest)
+    record_property("figure", f"the run ended {ended:.0f} s after the database was ended, which was away for 10 s")
+
+
+@pytest.mark.long
 @pytest.mark.fault("F13", how="the inventory refuses connections in mid-run, then takes them again")
 def test_an_inventory_that_refuses_in_mid_run_costs_nothing_but_time(
     quiet: Callable[[str, int], dict[str, str]], site: Stage
@@ -168,3 +190,30 @@ def test_an_inventory_that_refuses_in_mid_run_costs_nothing_but_time(
         site.until(lambda: any(each["state"] == "up_for_retry" for each in site.api.tasks(*run)), 120)
     only_report_failed(site, run)
     ends_as_quiet(site, truth, digest)
+
+
+@pytest.mark.req("W8", "N11")
+@pytest.mark.fault("F20", "F54", how="storage without its sentinel for two runs, and kill -9 of the mail server")
+def test_an_outage_is_one_mail_and_another_when_it_is_over_once_mail_goes_again(site: Stage) -> None:
+    site.land(SOURCE, "first.txt", b"reading")
+    assert site.finish(*site.start(SOURCE)) == "success"
+    sentinel, before = site.root / "storage" / ".orbitory-storage", len(site.mails())
+    sentinel.unlink()
+    late = site.land(SOURCE, "late.txt", b"another reading")
+    status = late.stat()
+    breaking.kill_component(site, "mail")
+    for _ in range(2):
+        assert site.finish(*site.start(SOURCE)) == "failed"
+        assert late.stat() == status
+    assert len(site.rows("SELECT id FROM outbox WHERE state = 'pending'")) == 1
+    sentinel.touch()
+    assert site.finish(*site.start(SOURCE)) == "success"
+    assert site.states() == {"archived": 2}
+    site.stack.up(timeout_seconds=300)
+    site.orbitory("outbox", "retry")
+    site.until(lambda: len(site.mails()) == before + 2, 200)
+    told = [str(mail["Subject"]) for mail in site.mails()[before:]]
+    assert sorted(told) == [
+        f"[Orbitory] ingest of {SOURCE} has stopped: unmounted",
+        f"[Orbitory] ingest of {SOURCE} is well again",
+    ]
