@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import psycopg
 
 from faults import kills
 from faults.oracle import Truth, violations_at_any_instant, violations_at_rest
@@ -36,6 +39,20 @@ def put(landing: Path, contents: dict[str, bytes]) -> Truth:
 def ingest(settings: Settings, strace: Sequence[str] = (), **more: str) -> kills.Done:
     """The command, with one worker."""
     return kills.orbitory(settings, "ingest", SOURCE, "--workers", "1", strace=strace, **more)
+
+
+def let_go(settings: Settings) -> None:
+    """Wait until the database has noticed that whoever was killed is gone: until then it is taken to be at work."""
+    with psycopg.connect(settings.database, autocommit=True) as connection:
+        for _ in range(600):
+            others = connection.execute(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            ).rowcount
+            if not others:
+                return
+            time.sleep(0.05)
+    raise AssertionError("somebody is still at work in the inventory")
 
 
 def at_once(settings: Settings, truth: Truth) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from cloning import Clone
 from faults import kills
-from faults.delivering import SOURCE, at_once, at_rest, deliver, ingest
+from faults.delivering import SOURCE, at_once, at_rest, deliver, ingest, let_go
 from faults.disks import filled, immutable, needs_mount, out_of_inodes, read_only, tmpfs
 from faults.oracle import Truth
 from orbitory.settings import Settings
@@ -116,6 +116,7 @@ def test_a_kill_at_any_change_of_a_copy_to_another_file_system_loses_nothing(
             truth = deliver(settings)
             sweep.kill((call, number), partial(ingest, settings))
             sweep.tell("at once", at_once(settings, truth))
+            let_go(settings)
             sweep.must_end(ingest(settings), 1)
             sweep.tell("after the next run", at_rest(settings, truth))
         clone.drop(settings)

@@ -9,7 +9,7 @@ import pytest
 
 from cloning import Clone
 from faults import kills
-from faults.delivering import at_once, at_rest, deliver
+from faults.delivering import at_once, at_rest, deliver, let_go
 from faults.delivering import ingest as command
 from faults.oracle import acknowledged, archived, lost_since
 from orbitory.ingest.run import ingest
@@ -66,6 +66,7 @@ def sweep(clone: Clone, record_property: kills.Record, calls: Collection[str], *
         found.tell("at once", at_once(settings, truth))
         before = archived(settings.database)
         kept += len(acknowledged(truth, settings.landing.parent))
+        let_go(settings)
         ingest(settings, "correlative")
         found.tell("after the next run", lost_since(before, settings.database))
         found.tell("after the next run", at_rest(settings, truth))

@@ -66,7 +66,9 @@ def test_a_sweep_finds_what_a_wrong_order_of_file_and_row_loses(
 def test_the_judge_finds_what_a_repeated_fsync_loses(
     clone: Clone, tmp_path: Path, record_property: kills.Record
 ) -> None:
-    wrong = after_power_cut(clone, tmp_path, "retried_sync", ("fsync", "1", "error=EIO"))
+    # The kernel forgets pages that it could not write: to the next sync there is nothing to do.
+    forgets = kills.injecting("fsync", "1+", "error=EIO", "fdatasync:retval=0:when=1+")
+    wrong = after_power_cut(clone, tmp_path, "retried_sync", forgets)
     record_property("figure", f"retried_sync: {len(wrong)} violations after the power cut")
     assert any("with other bytes" in each or "without file" in each or "lost" in each for each in wrong)
 
@@ -81,7 +83,7 @@ def test_the_judge_finds_what_a_missing_sync_of_the_folder_loses(
     assert any("without file" in each for each in wrong)
 
 
-def after_power_cut(clone: Clone, tmp_path: Path, order: str, inject: tuple[str, str, str] | None = None) -> list[str]:
+def after_power_cut(clone: Clone, tmp_path: Path, order: str, strace: Sequence[str] = ()) -> list[str]:
     """What the judge says of the disk after a run and a power cut."""
     settings = clone(order)
     image = make_image(tmp_path / "image", 64)
@@ -89,7 +91,6 @@ def after_power_cut(clone: Clone, tmp_path: Path, order: str, inject: tuple[str,
         files = {f"{number:03}.txt": b"%05d" % number for number in range(20)}
         truth = put(disk / "landing" / SOURCE, files)
         kills.python(settings, "-c", "import os; os.sync()")
-        strace = kills.injecting(*inject) if inject else ()
         assert worker(settings, order, strace, root=disk).returncode == 0
         assert len(archived(settings.database)) == 20
         copy = pull_the_plug(image, tmp_path / "copy")

@@ -81,11 +81,11 @@ def opened(file: Path) -> Iterator[int]:
 
 
 def sync_until_it_works(file: int) -> None:
-    """The second fsync answers success for bytes that the first one has given up."""
-    for _ in range(3):
-        with contextlib.suppress(OSError):
-            os.fsync(file)
-            return
+    """A second sync answers success for bytes that the first one has given up."""
+    try:
+        os.fsync(file)
+    except OSError:
+        os.fdatasync(file)
 
 
 def record(connection: psycopg.Connection, name: str, file: Path) -> None:
