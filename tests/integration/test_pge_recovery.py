@@ -81,6 +81,7 @@ def command(bench: Bench, environment: dict[str, str], *words: str) -> subproces
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=CHECKOUT)
 
 
+@pytest.mark.fault("F53", how="SIGKILL of the worker that runs a PGE")
 @pytest.mark.req("F53")
 def test_a_killed_worker_leaves_no_process_and_its_instance_is_run_once_more_then_given_up(
     bench: Bench, environment: dict[str, str]
