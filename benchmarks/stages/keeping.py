@@ -18,7 +18,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -26,8 +26,11 @@ from pathlib import Path
 from benchmarks.deliveries import Delivery, ingest_all, jpss, land
 from benchmarks.site import Bench, environment, tool
 from benchmarks.stage import Case, Done, Side, Stage
-from orbitory import removal
 from orbitory.checksum import Hasher
+from orbitory.definitions import Retention
+from orbitory.retention import granules
+from orbitory.retention.naming import clock
+from orbitory.retention.outcome import Pass
 from orbitory.scan.fixity import plan_fixity, verify
 from orbitory.scan.partitions import partitions
 from orbitory.scan.reconcile import reconcile
@@ -102,11 +105,11 @@ def _removal(bench: Bench) -> Case:
 
     def ours() -> Done:
         with open_site(actor="benchmark/removal", settings=fresh[0]) as site:
-            wanted = removal.Selection(kind="expired", until=datetime.now(UTC).isoformat(), limit=100_000)
-            found = removal.plan(site, wanted)
-            outcome = removal.apply(site, found.hash, approval="benchmark")
-        if outcome.now[0] != len(found.items):
-            raise RuntimeError(f"{outcome.now[0]} of {len(found.items)} granules were removed")
+            trusting = Retention(most_granules=1_000_000, approve_granules=1_000_000)
+            site = replace(site, catalogue=replace(site.catalogue, retention=trusting))
+            done = granules.expire(site, Pass(now=clock(site), listing=False))
+        if done.failed or not done.removed:
+            raise RuntimeError(f"{done.removed} granules were removed: {done.failed[:1]}")
         return Done(units=len(archive.delivery.files))
 
     def theirs() -> Done:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 from footprints import Strips
 from orbitory import retention
-from orbitory.definitions import Retention
 from orbitory.errors import ConfigurationError, IntegrityError
 from orbitory.removal import apply, found, undo
 from orbitory.removal.leaving import Leaving
@@ -23,14 +21,9 @@ from orbitory.retention import granules, stores
 from orbitory.retention.naming import clock
 from orbitory.settings import Settings
 from orbitory.site import Site, open_site
-from retaining import after, archive, digest_of, expire_at, files, key, keys, wrong
+from retaining import after, archive, digest_of, expire_at, files, key, keys, ruled, wrong
 
 __all__ = ["archive"]
-
-
-def ruled(site: Site, **rules: Any) -> Site:
-    """The site under other rules."""
-    return replace(site, catalogue=replace(site.catalogue, retention=Retention(**rules)))
 
 
 def names(run: retention.Run, *, blocked: bool = False) -> set[str]:

@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from footprints import Strips
 from holdings import Holdings
 from orbitory import retention
-from orbitory.definitions import Retention
 from orbitory.errors import ConfigurationError, IntegrityError
 from orbitory.quarantine import quarantined
 from orbitory.removal import undo
@@ -33,7 +32,7 @@ from orbitory.retention.outcome import Item, Pass
 from orbitory.retention.taking import Work
 from orbitory.settings import Settings
 from orbitory.site import Site, open_site
-from retaining import after, archive, at, expire_at, files, key, keys, now, past, wrong
+from retaining import after, archive, at, expire_at, files, key, keys, now, past, ruled, wrong
 
 __all__ = ["archive"]
 DAY = 86_400
@@ -44,10 +43,6 @@ def site(settings: Settings) -> Iterator[Site]:
     """An archive without granules."""
     with open_site(actor="test", settings=settings) as opened:
         yield opened
-
-
-def ruled(site: Site, **rules: Any) -> Site:
-    return replace(site, catalogue=replace(site.catalogue, retention=Retention(**rules)))
 
 
 def write(path: Path, content: bytes = b"x") -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,22 +12,16 @@ from hypothesis import strategies as st
 from footprints import Strips
 from holdings import Granule, Holdings
 from orbitory import retention
-from orbitory.definitions import Retention
 from orbitory.errors import ConfigurationError
 from orbitory.removal import apply, found, undo
 from orbitory.removal.leaving import Leaving
 from orbitory.removal.overdue import ALL_TYPES
 from orbitory.retention import granules, questions
 from orbitory.settings import Settings
-from orbitory.site import Site, open_site
-from retaining import archive, expire_at, key, keys, wrong
+from orbitory.site import open_site
+from retaining import archive, expire_at, key, keys, ruled, wrong
 
 __all__ = ["archive"]
-
-
-def ruled(site: Site, **rules: Any) -> Site:
-    """The site under other rules."""
-    return replace(site, catalogue=replace(site.catalogue, retention=Retention(**rules)))
 
 
 def going(run: retention.Run) -> set[str]:
