@@ -53,22 +53,22 @@ def define(source: Source) -> None:
             @task(map_index_template=BATCH_LABEL)
             def verify(batch: dict[str, int | str]) -> None:
                 """Hash every byte once, compare with the announced checksums, prove the container."""
-                runtime.step("verify", batch)
+                runtime.step("verify", source.name, batch)
 
             @task(map_index_template=BATCH_LABEL)
             def extract(batch: dict[str, int | str]) -> None:
                 """Read identity, sensing time, metadata and footprint, in a child process that may die."""
-                runtime.step("extract", batch)
+                runtime.step("extract", source.name, batch)
 
             @task(map_index_template=BATCH_LABEL)
             def store(batch: dict[str, int | str]) -> None:
                 """Decide duplicates and commit the intent to archive."""
-                runtime.step("store", batch)
+                runtime.step("store", source.name, batch)
 
             @task(map_index_template=BATCH_LABEL, outlets=[INVENTORY])
             def archive(batch: dict[str, int | str]) -> None:
                 """Place the files durably, make them visible, then clear them from the landing zone."""
-                runtime.step("archive", batch)
+                runtime.step("archive", source.name, batch)
 
             verify(batch=batch) >> extract(batch=batch) >> store(batch=batch) >> archive(batch=batch)
 

@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -19,6 +21,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from demonstration.api import AirflowApi
+from private_stack.places import Places, write_private
+from private_stack.ports import is_free
 from private_stack.stack import Stack
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -184,3 +188,46 @@ class Stage(Site):
     def mails(self) -> list[EmailMessage]:
         """What the stack's mail server caught so far."""
         return [read_mail(file.read_bytes()) for file in sorted((self.stack.places.mail / "new").glob("*"))]
+
+
+@contextmanager
+def running(name: str, define: Callable[[Path, Path], None], **settings: str) -> Iterator[Stage]:
+    """A running stack; ``define`` may change its catalogue, given that and its home. ``settings``: of Airflow."""
+    home = Path(tempfile.gettempdir()) / f"orbitory-{name}-{os.getpid()}"
+    places = Places(home=home)
+    places.make()
+    # Not the ports that everyone tries first: another stack may be starting at the same moment.
+    start = 10_000 + os.getpid() * 7 % 9_000
+    free = [port for port in range(start, start + 50) if is_free(port)]
+    write_private(home / "ports.json", json.dumps(dict(zip(("api", "scheduler_health", "mail"), free, strict=False))))
+    before = dict(os.environ)
+    for variable in [each for each in os.environ if each.startswith(("AIRFLOW", "ORBITORY_"))]:
+        del os.environ[variable]
+    # The schedule never comes, so that only the tests start runs.
+    catalogue = copy_catalogue(home / "catalogue", schedule='"0 0 29 2 *"')
+    os.environ["ORBITORY_CATALOGUE"] = str(catalogue)
+    define(catalogue, home)
+    plain = Stack(places)
+    os.environ["ORBITORY_SITE_SECOND_DATABASE"] = plain.cluster.uri("orbitory_second")
+    os.environ["ORBITORY_SITE_SECOND_ROOT"] = str(home / "second")
+    uri = plain.cluster.uri().replace("orbitory@", f"orbitory:{PASSWORD}@")
+    stack = Stack(
+        places,
+        overrides={
+            "AIRFLOW_CONN_ORBITORY": uri,
+            # Not minutes: a worker that died is noticed while somebody watches.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+            **settings,
+        },
+    )
+    try:
+        stack.up(timeout_seconds=400)
+        login = stack.login()
+        api = AirflowApi(login["address"], login["user"], login["password"])
+        yield Stage(root=places.site, uri=uri, stack=stack, api=api, checkout=CHECKOUT)
+    finally:
+        stack.clean()
+        os.environ.clear()
+        os.environ.update(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,13 @@ class Clone:
         copied = self._make(name, of.database.rpartition("/")[2])
         subprocess.run(["cp", "-a", f"{of.landing.parent}/.", copied.landing.parent], check=True)
         return copied
+
+    def drop(self, settings: Settings) -> None:
+        """Give back the room of a site that is not looked at again; nobody may be at work there."""
+        database = settings.database.rpartition("/")[2]
+        self.postgres.sql(f"DROP DATABASE {database} WITH (FORCE)")
+        self.made.remove(database)
+        shutil.rmtree(settings.landing.parent)
 
     def _make(self, name: str, template: str) -> Settings:
         database = f"clone_{name.lower()}"

@@ -21,7 +21,7 @@ from private_stack.places import Places
 from private_stack.postgres import DAILY, OWNER, Cluster
 from private_stack.stack import Stack
 
-pytest_plugins = ["requirements_table"]
+pytest_plugins = ["requirements_table", "fault_table"]
 
 #: The data is thrown away, so it need not survive a power cut; tests of durability start a cluster of their own.
 FAST = {
@@ -36,7 +36,7 @@ FAST = {
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %d %a ",
 }
-#: Folders of servers that a test run starts end in its process id.
+#: Folders of servers that a test run starts end in its process id, or go on with a dash behind it.
 _PREFIXES = ("orbitory-tests-", "orbitory-stack-")
 _STACK = "tests/stack/"
 _numbers = itertools.count(1)
@@ -87,7 +87,7 @@ def _remove_leftovers(folder: Path) -> None:
     """Stop and delete what a test run that was killed has left behind."""
     for prefix in _PREFIXES:
         for home in folder.glob(f"{prefix}*"):
-            run = home.name.removeprefix(prefix)
+            run = home.name.removeprefix(prefix).partition("-")[0]
             if run.isdigit() and not Path(f"/proc/{run}").exists() and home.stat().st_uid == os.getuid():
                 # The run was killed while it cleared up; or another one clears up at this moment.
                 with contextlib.suppress(StackError, FileNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def configure(monkeypatch: pytest.MonkeyPatch, name: str, settings: Settings) ->
 
 @contextmanager
 def pair(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    for name in [each for each in os.environ if each.startswith("ORBITORY_SITE_")]:
+        monkeypatch.delenv(name)
     here, there = clone("dev"), clone("prod")
     configure(monkeypatch, "PROD", there)
     with strips(here) as dev, strips(there) as prod:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,16 @@ def _order(identifier: str) -> tuple[str, int]:
     return letters, int(identifier[len(letters) :] or 0)
 
 
-class RequirementTable:
-    """Collects id → tests → outcome of one run."""
+class ProofTable:
+    """Collects id → tests → outcome of one run, for one kind of mark."""
 
-    def __init__(self, root: Path = ROOT, *, write: bool = False) -> None:
-        """``root`` holds ``tests/required.txt`` and ``docs/requirements.md``."""
-        self.required = required(root / "tests" / "required.txt")
-        self.file = root / "docs" / "requirements.md"
-        self.write = write
+    #: The mark that names ids, what they look like, and what they are ids of.
+    mark = ""
+    pattern = ""
+    noun = ""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
         self.ids: dict[str, tuple[str, ...]] = {}
         self.outcomes: dict[str, set[str]] = defaultdict(set)
         self.complaints: list[str] = []
@@ -48,37 +51,85 @@ class RequirementTable:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Learn which test proves what."""
         for item in items:
-            ids = [str(name) for mark in item.iter_markers("req") for name in mark.args]
-            if wrong := [name for name in ids if not re.fullmatch(r"[A-Z]+\d+", name)]:
-                raise pytest.UsageError(f"{item.nodeid}: {wrong} is no requirement id")
+            ids = [str(name) for mark in item.iter_markers(self.mark) for name in mark.args]
+            if wrong := [name for name in ids if not re.fullmatch(self.pattern, name)]:
+                raise pytest.UsageError(f"{item.nodeid}: {wrong} is no {self.noun} id")
             if ids:
                 self.ids[item.nodeid] = tuple(dict.fromkeys(ids))
-                item.user_properties.append(("requirements", self.ids[item.nodeid]))
+                item.user_properties.append((f"{self.noun}s", self.ids[item.nodeid]))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember how it went; a failing set-up or teardown is a failure."""
         for name, ids in report.user_properties:
-            if name == "requirements":  # where other processes run the tests, only they have collected them
+            if name == f"{self.noun}s":  # where other processes run the tests, only they have collected them
                 self.ids[report.nodeid] = tuple(map(str, ids))
         if report.nodeid in self.ids and (report.when == "call" or report.outcome != "passed"):
             self.outcomes[report.nodeid].add(report.outcome)
 
-    def _result(self, nodes: list[str]) -> str:
+    def result(self, nodes: Iterable[str]) -> str:
+        """The worst outcome of these tests, in one word."""
         seen = set().union(*(self.outcomes.get(node, {"not run"}) for node in nodes))
         return next((word for word in ("failed", "not run", "passed", "skipped") if word in seen), "no test")
 
+    def is_whole(self, config: pytest.Config) -> bool:
+        """Whether the run was asked for everything that the table is about."""
+        chosen = any(config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "ignore"))
+        return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen
+
+    def finish(self, *, ran: bool) -> None:
+        """Judge a whole run or, if nothing ``ran``, a whole collection."""
+        raise NotImplementedError
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Judge whole runs only: a selection proves nothing about what it left out."""
+        stopped = session.shouldfail or session.shouldstop or session.exitstatus in (2, 3, 4)
+        part = hasattr(session.config, "workerinput")  # of a run that another process keeps the table of
+        if stopped or part or not self.is_whole(session.config):
+            return
+        self.finish(ran=not session.config.getoption("collectonly"))
+        if self.complaints and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what is wrong, above the closing line."""
+        if self.complaints:
+            terminalreporter.section(f"{self.noun}s", red=True)
+            for line in self.complaints:
+                terminalreporter.line(line)
+
+
+def names_of(nodes: Iterable[str]) -> str:
+    """Cell that lists tests; every parametrised test counts under its one name."""
+    return "<br>".join(f"`{test}`" for test in sorted({node.partition("[")[0] for node in nodes})) or "none"
+
+
+class RequirementTable(ProofTable):
+    """Which tests prove which requirement."""
+
+    mark, pattern, noun = "req", r"[A-Z]+\d+", "requirement"
+
+    def __init__(self, root: Path = ROOT, *, write: bool = False) -> None:
+        """``root`` holds ``tests/required.txt`` and ``docs/requirements.md``."""
+        super().__init__()
+        self.required = required(root / "tests" / "required.txt")
+        self.file = root / "docs" / "requirements.md"
+        self.write = write
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """A test that only `make faults` runs proves nothing here."""
+        super().pytest_collection_modifyitems([item for item in items if not item.get_closest_marker("long")])
+
     def rows(self) -> dict[str, tuple[str, str, str]]:
-        """Id to title, tests and result; every parametrised test counts under its one name."""
+        """Id to title, tests and result."""
         proofs: dict[str, list[str]] = {name: [] for name in self.required}
         for node, ids in self.ids.items():
             for name in ids:
                 proofs.setdefault(name, []).append(node)
-        found = {}
-        for name in sorted(proofs, key=_order):
-            tests = sorted({node.partition("[")[0] for node in proofs[name]})
-            listed = "<br>".join(f"`{test}`" for test in tests) or "none"
-            found[name] = (self.required.get(name, ""), listed, self._result(proofs[name]))
-        return found
+        return {
+            name: (self.required.get(name, ""), names_of(proofs[name]), self.result(proofs[name]))
+            for name in sorted(proofs, key=_order)
+        }
 
     def text(self) -> str:
         """The whole table, the same for the same tests and outcomes."""
@@ -102,26 +153,6 @@ class RequirementTable:
             same = written == self.text()
         if not same:
             self.complaints.append(f"{self.file.name} does not say what the tests say: run make requirements")
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Judge full runs only: a selection proves nothing about what it left out."""
-        config = session.config
-        chosen = any(config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "ignore"))
-        stopped = session.shouldfail or session.shouldstop or session.exitstatus in (2, 3, 4)
-        part = hasattr(config, "workerinput")  # of a run that another process keeps the table of
-        if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or chosen or stopped or part:
-            return
-        self.finish(ran=not config.getoption("collectonly"))
-        if self.complaints and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what is wrong, above the closing line."""
-        if self.complaints:
-            terminalreporter.section("requirements", red=True)
-            for line in self.complaints:
-                terminalreporter.line(line)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

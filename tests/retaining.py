@@ -6,14 +6,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from footprints import Strips, strips
 from orbitory.audit import audit
+from orbitory.definitions import Retention
 from orbitory.digest import digest
 from orbitory.retention.naming import clock
 from orbitory.settings import Settings
@@ -48,6 +51,11 @@ def now(site: Site) -> datetime:
     moment = clock(site)
     time.sleep(0.02)
     return moment
+
+
+def ruled(site: Site, **rules: Any) -> Site:
+    """The site under other rules."""
+    return replace(site, catalogue=replace(site.catalogue, retention=Retention(**rules)))
 
 
 @contextmanager

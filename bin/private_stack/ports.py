@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 import zlib
 
 from private_stack.places import Places, write_private
@@ -25,6 +26,16 @@ def is_free(port: int) -> bool:
             except OSError as error:
                 if error.errno in (98, 13):  # in use; not ours to take
                     return False
+    return True
+
+
+def becomes_free(port: int, patience_seconds: float) -> bool:
+    """The same, after a while at most: who was killed holds its port until it has really gone."""
+    deadline = time.monotonic() + patience_seconds
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
     return True
 
 

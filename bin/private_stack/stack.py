@@ -13,11 +13,13 @@ from pathlib import Path
 from private_stack.airflow import USER, Airflow
 from private_stack.errors import StackError
 from private_stack.places import CHECKOUT, Places, write_private
-from private_stack.ports import Ports, is_free
+from private_stack.ports import Ports, becomes_free
 from private_stack.postgres import Cluster
 from private_stack.processes import Component, Processes
 
 _PORT_OF = {"mail": "mail", "api-server": "api", "scheduler": "scheduler_health"}
+#: So long a port that is taken is waited for.
+_DYING_SECONDS = 5.0
 
 
 def say(text: str) -> None:
@@ -107,7 +109,7 @@ class Stack:
         for component in missing:
             self.processes.sweep(component.name)  # what a killed one left behind may still hold its port
             name = _PORT_OF.get(component.name)
-            if name and not is_free(self.ports.get(name)):
+            if name and not becomes_free(self.ports.get(name), _DYING_SECONDS):
                 old = self.ports.get(name)
                 if name == "api" and len(missing) < len(self.airflow.components()):
                     raise StackError(f"port {old} was taken by another program: run bin/stack down, then up again")

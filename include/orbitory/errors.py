@@ -4,9 +4,20 @@ A message says what is wrong, where, what was expected and found, and what to do
 of these is a bug: it fails without retry, with its traceback.
 """
 
+from typing import Self
+
 
 class OrbitoryError(Exception):
     """Base of the five families."""
+
+    #: What is wrong with the place that is in the way of all files alike, in one word (``unmounted``, ``full``);
+    #: empty: nothing is.
+    outage: str = ""
+
+    def of_outage(self, cause: str) -> Self:
+        """The same error, which tells of an outage."""
+        self.outage = cause
+        return self
 
 
 class DataError(OrbitoryError):

@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import shapely
@@ -28,6 +29,7 @@ _SHORTEST_DEG = 0.05
 _AREA_RATIO = (0.98, 1.02)
 _LEAST_AREA = 1e-16  # steradians: 40 cm²
 _MOST_POINTS = 100_000
+_RINGS_KEPT, _KEPT_POINTS = 256, 64
 _EWKB_MULTIPOLYGON = struct.pack("<BIII", 1, 0x20000006, 4326, 1)  # one part; 0x20000000: with SRID
 _WKB_POLYGON = struct.pack("<BII", 1, 3, 1)  # one ring
 
@@ -53,6 +55,11 @@ def from_ring(longitudes: Sequence[float], latitudes: Sequence[float], *, great_
     With ``great_circles`` false its edges are straight in lon/lat (an outline that is dense already). Raises
     UnusableRing for fill values, too few points, crossing edges, or an area that disagrees.
     """
+    found = _kept if len(longitudes) <= _KEPT_POINTS else _of_ring
+    return found(tuple(longitudes), tuple(latitudes), great_circles)
+
+
+def _of_ring(longitudes: tuple[float, ...], latitudes: tuple[float, ...], great_circles: bool) -> Footprint:
     points = _unwrapped(_cleaned(longitudes, latitudes))
     turns = round((points[-1][0] - points[0][0]) / 360)
     expected = _ring_area(points, turns)
@@ -64,6 +71,10 @@ def from_ring(longitudes: Sequence[float], latitudes: Sequence[float], *, great_
         pole = math.copysign(90.0, math.fsum(lat for _, lat in points))
         points += [(points[-1][0], pole), (points[0][0], pole), points[0]]
     return _footprint(points, expected)
+
+
+#: All products of a granule say the same ring.
+_kept = lru_cache(_RINGS_KEPT)(_of_ring)
 
 
 def from_bounds(west: float, south: float, east: float, north: float) -> Footprint:
@@ -114,18 +125,23 @@ def _subdivided(ring: _Points, tolerance: float) -> _Points:
     """
     points = ring[:1]
     pending = ring[:0:-1]
+    x1, y1 = ring[0]
+    rise1 = _tangent(y1)
+    rises = [_tangent(y) for _, y in pending]
     while pending:
-        (x1, y1), (x2, y2) = points[-1], pending[-1]
+        x2, y2 = pending[-1]
         width = abs(x2 - x1)
         if width > 179.999:
             raise UnusableRing("an edge runs over a pole or joins opposite points of the Earth")
         if width > _SHORTEST_DEG:
-            rise = (_tangent(y1) + _tangent(y2)) / (2 * math.cos(math.radians(width / 2)))
+            rise = (rise1 + rises[-1]) / (2 * math.cos(math.radians(width / 2)))
             middle = math.degrees(math.atan(rise))
             if abs(middle - (y1 + y2) / 2) > tolerance:
                 pending.append(((x1 + x2) / 2, middle))
+                rises.append(_tangent(middle))
                 continue
         points.append(pending.pop())
+        x1, y1, rise1 = x2, y2, rises.pop()
     return points
 
 

@@ -15,7 +15,7 @@ from orbitory.inventory import Inventory, Row
 from orbitory.listing import Listing, list_files, readable
 from orbitory.model import OPEN_STATES, REASONS
 
-__all__ = ["MOST_ERRORS", "Notice", "Story", "compose", "plain", "readable", "story_of", "untold"]
+__all__ = ["MOST_ERRORS", "Notice", "Story", "compose", "duration", "plain", "readable", "story_of", "untold"]
 
 #: So many errors are told one by one; the attached list and the ledger hold all.
 MOST_ERRORS = 20
@@ -166,16 +166,16 @@ def _figures(story: Story) -> Iterator[tuple[str, str]]:
     size = sum(row["bytes"] for row in story.counts)
     archived = sum(row["bytes"] for row in story.counts if row["state"] == "archived")
     seconds = max(story.seconds, 0.001)
-    yield "elapsed", _duration(story.seconds)
+    yield "elapsed", duration(story.seconds)
     yield "all files", f"{files:,} ({files / seconds:,.1f} a second)"
     yield "all bytes", f"{size:,} ({size / seconds / 1e6:,.1f} MB a second)"
     yield "bytes archived", f"{archived:,}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Hours, minutes and seconds.
 
-    >>> _duration(3725.26), _duration(0.31)
+    >>> duration(3725.26), duration(0.31)
     ('1 h 2 min 5.3 s', '0.3 s')
     """
     minutes, rest = divmod(round(seconds, 1), 60)

@@ -9,6 +9,7 @@ program shows them as one.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,8 @@ from datetime import datetime
 from orbitory.catalogue import Source
 from orbitory.errors import ConfigurationError
 from orbitory.inventory import Inventory, Row
-from orbitory.notices import Notice, compose, story_of
+from orbitory.listing import readable
+from orbitory.notices import Notice, compose, plain, story_of
 from orbitory.site import Site
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,11 @@ MOST_TRIES = 100
 #: After so many that were not taken the server is left alone until the next time.
 _MOST_DELAYED = 3
 _KIND = "ingest_failed"
+#: So many failures are told to the same people within an hour one by one; more are gathered.
+MOST_APART = 20
+#: What is gathered: it is about one run each, and may come by the thousand.
+_FAILURES = (_KIND, "pge_failed")
+_MOST_LINES = 50
 
 
 class Refused(Exception):
@@ -124,8 +131,13 @@ def deliver(inventory: Inventory, send: Callable[[Message], None], *, actor: str
     """Hand what is due to ``send``, one after the other; ``actor``: only what tells about that run.
 
     ``send`` returns when the mail server has taken the message, raises Refused when it never will, and anything else
-    when it may later. Any number of senders may be at work.
+    when it may later. Any number of senders may be at work. When failures come in crowds, what is due about them goes
+    to each recipient as one message, by whoever sends all that is due.
     """
+    if actor is None:
+        _gather(inventory)
+    elif inventory.all("crowd", kinds=list(_FAILURES), most=MOST_APART, actor=actor):
+        return Delivery()
     sent = delayed = failed = after = 0
     while delayed < _MOST_DELAYED:
         with inventory.transaction():
@@ -147,6 +159,32 @@ def deliver(inventory: Inventory, send: Callable[[Message], None], *, actor: str
         fate = "given up" if given_up else "tried again later"
         log.warning("message %d about %s was not sent, %s: %s", after, row["source"], fate, told)
     return Delivery(sent=sent, delayed=delayed, failed=failed)
+
+
+def _gather(inventory: Inventory) -> None:
+    """Put one message in the place of a crowd."""
+    with inventory.transaction():
+        rows = inventory.all("crowd", kinds=list(_FAILURES), most=MOST_APART, actor=None)
+        crowds: dict[tuple[str, ...], list[Row]] = {}
+        for row in rows:
+            crowds.setdefault(tuple(row["recipients"]), []).append(row)
+        for recipients, crowd in crowds.items():
+            if len(crowd) > 1:
+                number = f"{crowd[0]['id']}-{crowd[-1]['id']}"
+                address = Address(kind="failures", about="outbox", actor=number, recipients=recipients)
+                enqueue(inventory, address, _digest(crowd))
+                inventory.run("fold_messages", ids=[row["id"] for row in crowd], by=number)
+
+
+def _digest(crowd: Sequence[Row]) -> Notice:
+    """One message that tells of many failures."""
+    counts = Counter(row["source"] for row in crowd).most_common()
+    lines = [f"{len(crowd):,} failures in a short time, told in one message:", ""]
+    lines += [f"{count:8,}  {readable(about, 80)}" for about, count in counts[:_MOST_LINES]]
+    lines += ["", "The first of them:"]
+    lines += [f"  {row['created_at']:%F %T} UTC  {row['subject']}" for row in crowd[:_MOST_LINES]]
+    lines += ["", "`orbitory outbox list --all` names them all; `orbitory status` tells how every source stands.", ""]
+    return plain(f"[Orbitory] {len(crowd):,} failures of {len(counts):,} sources and PGEs", "\n".join(lines))
 
 
 def _attempt(send: Callable[[Message], None], row: Row) -> Exception | None:

@@ -140,6 +140,7 @@ def status(site: Site, source: str | None = None, *, sandbox: int = 0, isolation
     unsent = (None if schema["missing"] else site.inventory.one("outbox_counts")) or {}
     problems += _outbox_problems(unsent)
     problems += _suspect_problems(site.inventory, schema)
+    problems += _outage_problems(site.inventory, schema)
     return {
         "ok": not problems,
         "problems": problems,
@@ -227,6 +228,13 @@ def _suspect_problems(inventory: Inventory, schema: Mapping[str, Any]) -> list[s
     if not row or not row["files"]:
         return []
     return [f"{row['files']} files are suspect (missing or damaged), first {row['first']}: see `orbitory audit`"]
+
+
+def _outage_problems(inventory: Inventory, schema: Mapping[str, Any]) -> list[str]:
+    return [
+        f"ingest of {row['source']} is stopped since {row['opened_at']:%F %T} UTC ({row['cause']}): {row['detail']}"
+        for row in (() if schema["missing"] else inventory.all("open_outages"))
+    ]
 
 
 def _outbox_problems(unsent: Mapping[str, int]) -> list[str]:

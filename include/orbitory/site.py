@@ -14,6 +14,7 @@ from orbitory.catalogue import Catalogue, Source, load
 from orbitory.inventory import Inventory, connect
 from orbitory.settings import Settings
 from orbitory.storage import Storage
+from orbitory.zones import own_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +37,14 @@ class Site:
         return self.settings.landing / source.landing
 
     def prepare(self, source: Source) -> None:
-        """Make sure the zones stand. Raises IntegrityError when storage looks unmounted."""
+        """Make sure the zones stand.
+
+        Raises IntegrityError when storage looks unmounted, Transient or ConfigurationError when one cannot be made.
+        """
         self.storage.prepare(holds_assets=self.inventory.one("any_asset") is not None)
         for folder in (self.landing_of(source), self.settings.quarantine, self.settings.trash, self.settings.work):
-            folder.mkdir(parents=True, exist_ok=True)
+            with own_errors(f"create {folder}"):
+                folder.mkdir(parents=True, exist_ok=True)
 
 
 def person() -> str:

@@ -92,7 +92,7 @@ class Storage:
             raise IntegrityError(
                 f"storage {self.root} has no {SENTINEL}: it looks unmounted. Mount it; "
                 f"if this really is the right folder, create that empty file"
-            )
+            ).of_outage("unmounted")
 
     def digest(self, path: str, *, afresh: bool = False) -> bytes | None:
         """BLAKE3 of a stored file as it is now (``afresh``: on disk); None when no ordinary file stands there.
@@ -122,7 +122,8 @@ class Storage:
         """Give the open landing file ``source`` its final name; repeating it is harmless.
 
         Links when the ingest account owns the file, nobody writes it, it has no other name and shares the file system;
-        otherwise copies, hashing the bytes written. ``careful``: always copy, and fsync file and folder.
+        otherwise copies, hashing the bytes written. ``careful``: always copy, and fsync file and folder; a name that
+        an earlier try has left is made anew, for its bytes were part of a sync that failed.
         Raises IntegrityError when the name is taken by other bytes, OSError as the system reports it.
         """
         target = self._ours(path)
@@ -138,7 +139,10 @@ class Storage:
                 if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOENT):
                     raise
         if target.exists():
-            return self._accept(target, path, digest, source)
+            self._accept(target, path, digest, source)
+            if not careful:
+                return
+            target.unlink()
         self._copy(source, target, digest, self.root / INCOMING / part, careful=careful)
 
     def _may_link(self, source: int) -> bool:
@@ -180,6 +184,7 @@ class Storage:
         What stood there is kept at ``aside``, or within storage if it cannot be moved to another file system; answers
         where. Repeating it finishes what a crash cut short. One at a time for each ``part``.
         """
+        self.require_mounted()
         target = self._ours(path)
         for folder in target.parents[: len(Path(path).parts) - 1]:
             if folder.is_symlink():

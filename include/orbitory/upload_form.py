@@ -37,6 +37,7 @@ ELEMENTS = {
 
 _LONGEST_DAYS = 36_500
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([dw])")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 _DAYS = {"d": 1, "w": 7}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST = {"file": 200, "sender": 100, "title": 200, "comment": 2000}
@@ -133,7 +134,7 @@ def written(form: UploadForm) -> bytes:
         "expires": f"{form.keep_days}d",
         "class": form.classification or "",
         "sender": form.sender,
-        "created": form.created.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "created": form.created.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "sha256": form.sha256 or "",
         "title": form.title,
         "comment": form.comment,
@@ -154,8 +155,8 @@ def from_texts(texts: Mapping[str, str]) -> UploadForm:
     if not re.fullmatch(r"[0-9]{1,18}", value["size"]):
         raise ValueError(f"size is {value['size'][:40]!r}: expected a number of bytes")
     try:
-        created = datetime.fromisoformat(value["created"])
-    except ValueError:
+        created = _moment(value["created"])
+    except (ValueError, OverflowError):
         raise ValueError(
             f"created is {value['created'][:40]!r}: expected a time such as 2024-02-10T12:00:00Z"
         ) from None
@@ -171,6 +172,15 @@ def from_texts(texts: Mapping[str, str]) -> UploadForm:
         title=value.get("title", ""),
         comment=value.get("comment", ""),
     )
+
+
+def _moment(text: str) -> datetime:
+    """What the schema takes for a time; ``fromisoformat`` also reads weeks, and drops digits where none belong."""
+    if not _MOMENT.fullmatch(text):
+        raise ValueError(text)
+    moment = datetime.fromisoformat(text)
+    moment.astimezone(UTC)  # the first and the last day of all time have no other zone
+    return moment
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import signal
 import stat as modes
@@ -25,12 +26,20 @@ SENTINEL = ".orbitory-storage"
 #: Copies in flight, one folder a batch, inside the storage root (same file system as the final names).
 INCOMING = ".incoming"
 
+log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _OPENAT2 = 437
 _BENEATH_NO_LINKS = 0x08 | 0x04  # RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, linux/openat2.h
 _SETTING = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP}
+#: What is wrong with a place when the system says so; it is the same for all files.
+_OUTAGES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "full"),
+    errno.EROFS: "read-only",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "denied"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV), "failing"),
+}
 
 
 class _OpenHow(ctypes.Structure):
@@ -44,9 +53,11 @@ def own_errors(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         text = f"cannot {doing}: {error.strerror} ({error.filename or 'no name'})"
+        cause = _OUTAGES.get(error.errno or 0, "")
         if error.errno in _SETTING:
-            raise ConfigurationError(f"{text}; check the owner, mode and mount of that folder") from error
-        raise Transient(f"{text}; nothing was lost, it is tried again") from error
+            told = f"{text}; check the owner, mode and mount of that folder"
+            raise ConfigurationError(told).of_outage(cause) from error
+        raise Transient(f"{text}; nothing was lost, it is tried again").of_outage(cause) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,8 @@ def display(path: bytes) -> str:
 def scan(folder: Path) -> Iterator[Seen]:
     """Every name below ``folder`` that is not a folder; links are reported, never followed. Order is not defined.
 
-    A folder or file that vanishes meanwhile is passed over. Raises ConfigurationError or Transient when ``folder``
+    A folder or file that vanishes meanwhile is passed over, and so is, with a warning, what stands so deep that no
+    path reaches it: its sender must not stop the others. Raises ConfigurationError or Transient when ``folder``
     itself cannot be read.
     """
     root = os.fsencode(folder)
@@ -95,6 +107,9 @@ def scan(folder: Path) -> Iterator[Seen]:
         except FileNotFoundError:
             continue
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                log.warning("%s… in %s is deeper than any path reaches: not taken in", display(below[:80]), folder)
+                continue
             with own_errors(f"list {display(below)} in {folder}"):
                 raise error
 

@@ -9,18 +9,25 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from orbitory import notices, outbox
+from orbitory import notices, outages, outbox
 from orbitory.catalogue import Source
 from orbitory.errors import OrbitoryError
 from orbitory.inventory import connect
 from orbitory_airflow.runtime import actor_of, inventory_uri, link_to, open_run
 
+if TYPE_CHECKING:
+    from orbitory.site import Site
+
 log = logging.getLogger(__name__)
+
+#: Airflow Variable of each source whose people were told that the inventory is away: since when. Kept by Airflow, as
+#: the inventory cannot keep it.
+_AWAY = "orbitory_inventory_away_{}"
 
 
 def send_notice(source: Source) -> Callable[[Mapping[str, Any]], None]:
@@ -34,7 +41,7 @@ def _tell(source: Source, context: Mapping[str, Any]) -> None:
 
     try:
         if not _kept(source, context):
-            send(_bare(source, context))
+            _tell_away(source, context)
             return
         actor = actor_of(context)
         with connect(inventory_uri(), actor=actor) as inventory:
@@ -49,11 +56,46 @@ def _kept(source: Source, context: Mapping[str, Any]) -> bool:
     actor = actor_of(context)
     try:
         with connect(inventory_uri(), actor=actor) as inventory:
-            outbox.tell_failure(inventory, source, actor=actor, verdict=_verdict(context), link=link_to(context))
+            if not outages.stopping(inventory, source, actor=actor):  # told when it began
+                outbox.tell_failure(inventory, source, actor=actor, verdict=_verdict(context), link=link_to(context))
     except OrbitoryError as error:
         log.warning("the notice goes without figures, and is not kept: %s", error)
         return False
     return True
+
+
+def _tell_away(source: Source, context: Mapping[str, Any]) -> None:
+    """Say that the inventory is away, once until it is back; again when the mail server did not take it.
+
+    When Airflow cannot be asked either, rather twice than never.
+    """
+    from airflow.sdk import Variable
+
+    from orbitory_airflow.mail import send
+
+    name, since = _AWAY.format(source.name), None
+    try:
+        since = Variable.get(name, default=None)
+    except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from answering
+        log.warning("whether it was told already is not known: %s", error)
+    if since:
+        log.warning("no mail: that the inventory is away was told at %s", since)
+        return
+    send(_bare(source, context))
+    try:
+        Variable.set(name, f"{datetime.now(UTC):%FT%TZ}", description="The inventory is away: this was told.")
+    except Exception as error:  # noqa: BLE001
+        log.warning("the next failed run will tell it again: %s", error)
+
+
+def tell_back(site: Site, source: Source) -> None:
+    """Say that the inventory is back, if its being away was told."""
+    from airflow.sdk import Variable
+
+    name = _AWAY.format(source.name)
+    if since := Variable.get(name, default=None):
+        outages.tell_back(site.inventory, source, since=since)
+        Variable.delete(name)
 
 
 def _verdict(context: Mapping[str, Any]) -> str:
@@ -63,7 +105,11 @@ def _verdict(context: Mapping[str, Any]) -> str:
 def _bare(source: Source, context: Mapping[str, Any]) -> outbox.Message:
     """What can be said without the inventory."""
     link = link_to(context)
-    notice = notices.compose(notices.untold(source=source.name, verdict=_verdict(context), link=link))
+    verdict = (
+        f"{_verdict(context)}. The inventory cannot be asked, so there are no figures. Every run tries again and goes "
+        f"on by itself once it is back; that is told, too. Until then this is the only message about it."
+    )
+    notice = notices.compose(notices.untold(source=source.name, verdict=verdict, link=link))
     return outbox.Message(
         id=0,
         source=source.name,

@@ -84,31 +84,34 @@ def open_run() -> Iterator[Site]:
 
 def detect(source: str) -> list[dict[str, int | str]]:
     """Cut what has landed into batches, as the run's form asks; hands over number, sensor and count of each."""
-    from orbitory import ingest
+    from orbitory import ingest, outages
 
-    form = get_current_context()["params"]
+    context = get_current_context()
+    form = context["params"]
     selection = ingest.Selection(
         workers=form["workers"], sensors=tuple(form["sensors"] or ()), pattern=form["pattern"], dry_run=form["dry_run"]
     )
-    with open_run() as site:
+    with open_run() as site, outages.noted(site, site.catalogue.source(source), link=link_to(context)):
         detection = ingest.detect(site, source, selection)
     if selection.dry_run:
         log.info("dry run of %s, nothing was changed; a real run would do this: %s", source, detection.would)
     return [batch.as_dict() for batch in detection.batches]
 
 
-def step(name: str, batch: Mapping[str, Any]) -> None:
-    """Do one of the four steps for one batch; files already past it are left alone."""
-    from orbitory import ingest
+def step(name: str, source: str, batch: Mapping[str, Any]) -> None:
+    """Do one of the four steps for one batch of ``source``; files already past it are left alone."""
+    from orbitory import ingest, outages
 
     steps = {"verify": ingest.verify, "extract": ingest.extract, "store": ingest.store, "archive": ingest.archive}
-    with open_run() as site:
+    link = link_to(get_current_context())
+    with open_run() as site, outages.noted(site, site.catalogue.source(source), link=link):
         steps[name](site, batch["id"])
 
 
 def report(source: str) -> dict[str, int]:
     """Count the run from the ledger, write its statistics and give the verdict, which is never tried again."""
     from orbitory import ingest
+    from orbitory_airflow.notices import tell_back
 
     context = get_current_context()
     # A detect that failed half-way leaves a run without batches, which the ledger alone cannot tell from a quiet one.
@@ -121,6 +124,7 @@ def report(source: str) -> dict[str, int]:
         return {}
     with open_run() as site:
         outcome = ingest.report(site, source, link=link_to(context), trouble=trouble)
+        tell_back(site, site.catalogue.source(source))
     message = outcome.message
     for line in filter(None, outcome.told.splitlines()):
         log.error("%s", line)

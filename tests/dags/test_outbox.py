@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,14 +72,25 @@ def test_a_failed_run_sends_one_mail_with_text_html_statistics_and_the_list_of_a
     assert not any(cell.startswith("=") for each in table for cell in each.values())
 
 
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """Port of a mail server that takes the call and says nothing."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
 @pytest.mark.req("W8", "N11")
+@pytest.mark.fault("F54", how="a mail server that is away, or takes the call and is silent, while a run fails")
+@pytest.mark.parametrize("server", ["away", "silent"])
 def test_a_run_finishes_without_the_mail_server_and_its_message_goes_once_when_the_server_is_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, silent: int, server: str
 ) -> None:
     world.land("correlative", "bad.h5", b"")
     world.land("correlative", "good.txt", b"reading")
     with monkeypatch.context() as off:
-        off.setenv("AIRFLOW_CONN_ORBITORY_SMTP", mail_server(9, timeout_seconds=1))
+        off.setenv("AIRFLOW_CONN_ORBITORY_SMTP", mail_server(9 if server == "away" else silent, timeout_seconds=1))
         assert world.run("correlative").state == "failed"
         assert world.states() == {"archived": 1, "rejected": 1}
         assert message_of(world) == ("pending", 1)
@@ -103,6 +115,7 @@ class Refusing(Inbox):
         return "550 no such user"
 
 
+@pytest.mark.fault("F54", how="a mail server that answers 550 to a recipient")
 def test_what_the_server_will_never_take_is_given_up_and_the_dag_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,7 @@ def test_three_sensors_are_three_labelled_batches_at_every_step(world: World) ->
     assert world.states() == {"archived": len(truth)}
 
 
+@pytest.mark.fault("F59", how="10,000 bad files through Airflow")
 @pytest.mark.req("W3", "W4")
 @pytest.mark.slow
 def test_ten_thousand_bad_files_are_few_batches_one_mail_and_no_list_in_xcom(world: World) -> None:
@@ -134,6 +135,7 @@ def test_ten_thousand_bad_files_are_few_batches_one_mail_and_no_list_in_xcom(wor
         assert all(isinstance(each, int) or name == "partition" for pairs in numbers for name, each in pairs.items())
 
 
+@pytest.mark.fault("F38", how="templates, markup and header lines in a name, to the mail")
 @pytest.mark.req("W8")
 def test_a_hostile_file_name_stays_text_in_the_mail(world: World) -> None:
     name = "{{7*7}}<script>alert(1)</script>%0d%0aBcc: spy@example.org"

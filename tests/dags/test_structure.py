@@ -160,6 +160,7 @@ def test_what_may_pass_is_tried_again_and_nothing_else(airflow_environment: None
     assert DEFAULTS["max_retry_delay"] <= timedelta(hours=1)
 
 
+@pytest.mark.fault("F58", how="a broken source file, in Airflow")
 def test_a_broken_source_is_seen_and_the_others_go_on(
     bag_of: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

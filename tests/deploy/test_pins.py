@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 from orbitory.settings import CHECKOUT
 
 FILES = ("requirements.txt", "requirements-dev.txt")
+#: Of an environment of its own: it need not agree with the others.
+BENCHMARK = "benchmarks/requirements.txt"
 
 
 def pins(name: str) -> list[Requirement]:
@@ -18,12 +20,12 @@ def pins(name: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", (*FILES, BENCHMARK))
 def test_every_line_is_one_exact_version(name: str) -> None:
     assert [str(pin) for pin in pins(name) if [part.operator for part in pin.specifier] != ["=="]] == []
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", (*FILES, BENCHMARK))
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_each_python_gets_one_version_of_each_package(name: str, python: str) -> None:
     here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,9 @@ Point = tuple[str, int]
 #: Runs what is to be killed; these words, of ``strace``, stand before it.
 Run = Callable[[Sequence[str]], Done]
 
+#: Keeps a figure of a test, for the table of faults.
+Record = Callable[[str, object], None]
+
 _CALL = re.compile(r"(?:\d+\s+)?(\w+)\(")
 
 
@@ -34,14 +37,21 @@ def most_of_each(default: int) -> int:
 
 def python(settings: Settings, *words: str, strace: Sequence[str] = (), patience: float = 120, **more: str) -> Done:
     """Run Python on this site; ``more``: of its environment."""
-    passed = {name: value for name, value in os.environ.items() if not name.startswith(("ORBITORY_", "PYTHON"))}
-    environment = passed | {
+    environment = {
         "ORBITORY_DATABASE": settings.database,
         "ORBITORY_ROOT": str(settings.landing.parent),
         "ORBITORY_CATALOGUE": str(settings.catalogue),
-        "PYTHONPATH": str(CHECKOUT / "include"),
         **more,
     }
+    return run_python(words, environment, strace=strace, patience=patience)
+
+
+def run_python(
+    words: Sequence[str], more: Mapping[str, str], *, strace: Sequence[str] = (), patience: float = 120
+) -> Done:
+    """Run Python with our package, and nothing of the caller's settings."""
+    passed = {name: value for name, value in os.environ.items() if not name.startswith(("ORBITORY_", "PYTHON"))}
+    environment = passed | {"PYTHONPATH": str(CHECKOUT / "include"), **more}
     line = [*strace, sys.executable, *words]
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=patience, check=False)
 
@@ -72,10 +82,21 @@ def points(
     ]
 
 
-def injecting(call: str, number: int, what: str, *, children: bool = False) -> tuple[str, ...]:
-    """strace that does ``what`` (``signal=KILL``, ``error=EIO``) at that system call."""
-    inject = f"inject={call}:{what}:when={number}"
-    return ("strace", *_follow(children), "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
+def injecting(
+    call: str, number: int | str, what: str, *also: str, children: bool = False, paths: Collection[Path] = ()
+) -> tuple[str, ...]:
+    """strace that does ``what`` (``signal=KILL``, ``error=EIO``) at that system call, or from then on (``"3+"``).
+
+    ``also``: further injections, ``linkat:error=EXDEV``. ``paths``: only calls on these, which are counted alone.
+    """
+    injections = (f"{call}:{what}:when={number}", *also)
+    traced = ",".join(dict.fromkeys(each.partition(":")[0] for each in injections))
+    words = ["strace", *_follow(children), "-qq", "-o", "/dev/null", "-e", f"trace={traced}"]
+    for each in injections:
+        words += ["-e", f"inject={each}"]
+    for path in paths:
+        words += ["-P", str(path)]
+    return tuple(words)
 
 
 def _follow(children: bool) -> tuple[str, ...]:
@@ -114,17 +135,20 @@ class Sweep:
         if done.returncode and done.returncode not in others:
             self.tell("the next one", [f"ended with {done.returncode}: {done.stderr[-300:]}"])
 
-    def judge(self, missed: int = 1) -> None:
+    def judge(self, missed: int = 1, record: Record | None = None) -> None:
         """The same as the function, of this sweep alone."""
-        judge(self, missed=missed)
+        judge(self, missed=missed, record=record)
 
 
-def judge(*sweeps: Sweep, missed: int = 1) -> None:
+def judge(*sweeps: Sweep, missed: int = 1, record: Record | None = None) -> None:
     """Nothing was wrong; and but for a tenth and ``missed`` of all each kill happened: runs ask the inventory a little
-    more or less often at their very end.
+    more or less often at their very end. ``record`` is told how many points there were, and how much was wrong.
     """
     problems = [problem for sweep in sweeps for problem in sweep.problems]
     points, killed = sum(len(sweep.points) for sweep in sweeps), sum(sweep.killed for sweep in sweeps)
+    if record:
+        record("points", points)
+        record("violations", len(problems))
     print("\n".join(problems))
     print(f"kill points: {points}, killed: {killed}, violations: {len(problems)}")
     assert not problems

@@ -127,6 +127,7 @@ def settled(found: list[str]) -> list[str]:
     return [each for each in found if "cut short" not in each]
 
 
+@pytest.mark.fault("F51", "F52", how="SIGKILL before system calls of an export, and of its undoing")
 @pytest.mark.req("N8", "F51", "F52")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
@@ -153,6 +154,7 @@ def test_a_kill_at_any_point_is_finished_by_the_same_call_as_if_nothing_had_happ
     sweep.judge()
 
 
+@pytest.mark.fault("F52", how="SIGKILL while a batch of an export is taken back")
 @pytest.mark.req("N8", "F52")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)

@@ -2,65 +2,79 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from functools import partial
 
 import pytest
 
 from cloning import Clone
 from faults import kills
-from faults.oracle import Truth, violations_at_any_instant, violations_at_rest
-from orbitory.settings import Settings
+from faults.delivering import at_once, at_rest, deliver, let_go
+from faults.delivering import ingest as command
+from faults.oracle import acknowledged, archived, lost_since
+from orbitory.ingest.run import ingest
 
 pytestmark = kills.marks
 
 #: Calls that change something; the process is killed before some of each, evenly spread, or before every one.
-CALLS = ("link", "linkat", "unlink", "renameat2", "syncfs", "fsync", "mkdir", "sendto")
+FILES = ("link", "linkat", "unlink", "unlinkat", "rename", "renameat2", "syncfs", "fsync", "mkdir")
+CALLS = (*FILES, "sendto")
 
 
-def deliver(settings: Settings) -> Truth:
-    """Three good files, one with a sidecar, and a bad one."""
-    landing = settings.landing / "correlative"
-    landing.mkdir(parents=True)
-    contents = {"a.txt": b"alpha\n", "sub/b.txt": b"beta\n", "c.txt": b"gamma\n"}
-    contents["c.txt.sha256"] = hashlib.sha256(b"gamma\n").hexdigest().encode()
-    contents["bad.txt"] = b"delta\n"
-    contents["bad.txt.md5"] = b"0" * 32
-    files = {}
-    for name, content in contents.items():
-        (landing / name).parent.mkdir(exist_ok=True)
-        (landing / name).write_bytes(content)
-        os.utime(landing / name, (1_700_000_000, 1_700_000_000))
-        files[name] = hashlib.sha256(content).hexdigest(), "rejected" if name.startswith("bad") else "archived"
-    return Truth("correlative", files)
-
-
-def command(settings: Settings, strace: Sequence[str] = ()) -> kills.Done:
-    return kills.orbitory(settings, "ingest", "correlative", "--workers", "1", strace=strace)
-
-
+@pytest.mark.fault(
+    "F01",
+    "F02",
+    "F03",
+    "F04",
+    "F05",
+    "F06",
+    "F07",
+    how="SIGKILL before a sample of the system calls of an ingest that change something",
+)
 @pytest.mark.req("W5")
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_kill_before_any_change_loses_nothing_and_the_next_run_finishes(clone: Clone) -> None:
+def test_a_kill_before_any_change_loses_nothing_and_the_next_run_finishes(
+    clone: Clone, record_property: kills.Record
+) -> None:
+    sweep(clone, record_property, CALLS, most=kills.most_of_each(5))
+
+
+@pytest.mark.fault("F01", "F02", "F03", "F04", "F05", "F06", how="SIGKILL before every change of names and every sync")
+@pytest.mark.fault("F07", how="SIGKILL before every answer of the database is read")
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("calls", [FILES, ("recvfrom",), ("sendto",)], ids=["files", "answers", "questions"])
+def test_a_kill_before_every_single_one_loses_nothing_and_the_next_run_finishes(
+    clone: Clone, record_property: kills.Record, calls: Collection[str]
+) -> None:
+    sweep(clone, record_property, calls, most=10_000)
+
+
+def sweep(clone: Clone, record_property: kills.Record, calls: Collection[str], *, most: int) -> None:
     command(clone("warm"))  # so that no kill meets the writing of byte code
     quiet = clone("quiet")
     deliver(quiet)
     log = quiet.landing.parent / "calls.log"
-    chosen = kills.points(partial(command, quiet), log, CALLS, most=kills.most_of_each(5), status=(1,))
-    assert {"linkat", "unlink", "renameat2", "syncfs", "sendto"} <= {call for call, _ in chosen}
-    sweep = kills.Sweep(chosen)
-    for call, number in sweep:
+    chosen = kills.points(partial(command, quiet), log, calls, most=most, status=(1,))
+    assert {call for call, _ in chosen} >= set(calls) & {"linkat", "unlink", "renameat2", "syncfs", "sendto"}
+    kept, found = 0, kills.Sweep(chosen)
+    for call, number in found:
         settings = clone(f"{call}_{number}")
-        root = settings.landing.parent
         truth = deliver(settings)
-        sweep.kill((call, number), partial(command, settings))
-        sweep.tell("at once", violations_at_any_instant(truth, root, settings.database))
-        sweep.must_end(command(settings), 1)
-        sweep.tell("after the next run", violations_at_rest(truth, root, settings.database))
-    sweep.judge(missed=0)
+        found.kill((call, number), partial(command, settings))
+        found.tell("at once", at_once(settings, truth))
+        before = archived(settings.database)
+        kept += len(acknowledged(truth, settings.landing.parent))
+        let_go(settings)
+        ingest(settings, "correlative")
+        found.tell("after the next run", lost_since(before, settings.database))
+        found.tell("after the next run", at_rest(settings, truth))
+        clone.drop(settings)
+    record_property(
+        "figure", f"kill -9 before {', '.join(sorted(calls))}: of {kept} files taken out of landing 0 are lost"
+    )
+    found.judge(missed=0, record=record_property)
 
 
 @pytest.mark.req("W5")
@@ -69,13 +83,30 @@ def test_the_judge_sees_a_loss_a_dark_file_and_a_row_without_its_file(clone: Clo
     root = settings.landing.parent
     truth = deliver(settings)
     command(settings)
-    assert violations_at_rest(truth, root, settings.database) == []
+    assert at_rest(settings, truth) == []
     victim = next(path for path in (root / "storage").rglob("*.txt"))
     content = victim.read_bytes()
     victim.write_bytes(content[:-1])
-    assert any("other bytes" in each for each in violations_at_any_instant(truth, root, settings.database))
+    assert any("other bytes" in each for each in at_once(settings, truth))
     victim.unlink()
-    assert any("lost" in each for each in violations_at_any_instant(truth, root, settings.database))
+    assert any("lost" in each for each in at_once(settings, truth))
     victim.write_bytes(content)
     (victim.parent / "dark.txt").write_bytes(b"nobody knows me")
-    assert any("file without row" in each for each in violations_at_rest(truth, root, settings.database))
+    assert any("file without row" in each for each in at_rest(settings, truth))
+
+
+@pytest.mark.fault("F60", how="history rewritten, and rows edited past it, by a superuser")
+def test_the_judge_sees_what_was_edited_behind_history(clone: Clone) -> None:
+    settings = clone("edited")
+    truth = deliver(settings)
+    ingest(settings, "correlative")
+    assert at_rest(settings, truth) == []
+    name = settings.database.rpartition("/")[2]
+    for edit, seen in (
+        ("UPDATE event SET to_state = 'withdrawn' WHERE to_state = 'archived' AND subject = 'granule'", "history says"),
+        ("UPDATE asset SET state = 'deleting' WHERE id = 1", "asset 1 is deleting, history says archived"),
+        ("UPDATE ingest_statistic SET files = files + 1", "figures of run 1"),
+        ("UPDATE batch SET done_at = NULL", "is still open"),
+    ):
+        clone.postgres.sql(f"SET session_replication_role = replica; {edit}", name)
+        assert any(seen in each for each in at_rest(settings, truth)), edit

@@ -97,6 +97,7 @@ def violations_at_rest(bench: Bench, number: int) -> list[str]:
     return found + [f"left in landing: {path}" for path in left]
 
 
+@pytest.mark.fault("F51", how="SIGKILL before system calls of the hand-over of a product")
 @pytest.mark.req("F51")
 @pytest.mark.slow
 @pytest.mark.timeout(900)

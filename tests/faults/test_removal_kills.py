@@ -102,6 +102,7 @@ def at_rest(at: Prepared, gone: frozenset[str]) -> list[str]:
     return found
 
 
+@pytest.mark.fault("F51", how="SIGKILL before system calls of a removal, and of its undoing")
 @pytest.mark.req("N6", "N10")
 @pytest.mark.slow
 @pytest.mark.timeout(900)

@@ -143,6 +143,7 @@ def sweep(
     swept.judge()
 
 
+@pytest.mark.fault("F51", how="SIGKILL before system calls of the incinerator")
 @pytest.mark.req("G22", "N10", "F51")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
@@ -160,6 +161,7 @@ def prepare_restore(settings: Settings) -> Prepared:
         return Prepared(settings=settings, going=frozenset(), before=before)
 
 
+@pytest.mark.fault("F51", how="SIGKILL before system calls of a restore")
 @pytest.mark.req("N10", "F51")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)

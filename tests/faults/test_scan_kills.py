@@ -98,6 +98,7 @@ def points_of(at: Prepared, log: Path, verb: Sequence[str]) -> list[kills.Point]
     return kills.points(run, log, CALLS, most=most, every=ALL_OF, status=(0, 1), children=True)
 
 
+@pytest.mark.fault("F51", how="SIGKILL before system calls of the rolling audit")
 @pytest.mark.req("B8", "B9", "F51")
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
@@ -169,6 +170,7 @@ def copies_differ(at: Prepared) -> list[str]:
     return found if {row[0] for row in rows} == kept.keys() else [*found, f"the inventory knows copies of {rows}"]
 
 
+@pytest.mark.fault("F51", how="SIGKILL before system calls of a mirror run")
 @pytest.mark.req("B8", "F51")
 @pytest.mark.slow
 @pytest.mark.timeout(1200)

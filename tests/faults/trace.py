@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Put before a command: ``strace`` and its options; one file for each process, ``<log>.<pid>``.
-OPTIONS = ("-ff", "--seccomp-bpf", "-qq", "-y", "-s", "5000", "-e", "trace=%file,prctl,ftruncate,fork,vfork")
+OPTIONS = (
+    "-ff",
+    "--seccomp-bpf",
+    "-qq",
+    "-y",
+    "-s",
+    "5000",
+    "-e",
+    "trace=%file,prctl,ftruncate,fork,vfork,socket,connect",
+)
 
 _CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)\s+= (?P<result>-?\d+|\?)(?:<(?P<opened>.*?)>)?(?: .*)?")
 _PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<(?P<folder>[^>]*)>, )?"(?P<path>(?:[^"\\]|\\.)*)"')
@@ -47,6 +56,11 @@ class Call:
     def changes(self) -> bool:
         """Whether it changed a name, or could have changed bytes."""
         return self.worked and (self.name in _CHANGES or (self.name in _OPENS and bool(_WRITING.search(self.line))))
+
+    @property
+    def dials(self) -> bool:
+        """Whether it asked for a way out over a network, with or without success."""
+        return self.name in ("socket", "connect") and "AF_INET" in self.line
 
 
 def calls(log: Path) -> Iterator[Call]:

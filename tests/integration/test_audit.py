@@ -145,6 +145,7 @@ def test_an_archived_file_of_another_size_is_told(holdings: Holdings, check: Che
     only(check(), "I2", "correlative/a.bin", "4 bytes on disk, 5 in the inventory")
 
 
+@pytest.mark.fault("F24", how="one byte changed in storage")
 def test_one_changed_byte_in_storage_is_told_unless_hashing_was_declined(holdings: Holdings, check: Check) -> None:
     holdings.stored("a.bin").write_bytes(b"alphA")
     only(check(), "I2", "correlative/a.bin", "BLAKE3")
@@ -158,6 +159,7 @@ def test_a_visible_granule_without_an_archived_file_is_told(
     assert {(v.invariant, v.name) for v in check()} == {("I2", "correlative/a.bin"), ("I3", "correlative/a.bin")}
 
 
+@pytest.mark.fault("F50", how="the mark of storage is gone before an audit")
 def test_unmounted_storage_is_one_violation_and_not_a_flood(holdings: Holdings, check: Check) -> None:
     shutil.rmtree(holdings.settings.storage)
     only(check(), "I2", ".orbitory-storage", "looks unmounted")
@@ -266,6 +268,7 @@ DELETE_SIDECAR = "DELETE FROM arrival WHERE name = 'bad.bin.md5'"
 DELETE_EVENT = "DELETE FROM event WHERE subject = 'asset' AND to_state ="
 
 
+@pytest.mark.fault("F60", how="history changed by its owner, triggers off")
 @pytest.mark.parametrize(
     ("table", "statement", "words"),
     [
@@ -301,6 +304,7 @@ def test_a_waiting_file_that_its_sender_withdrew_is_sound(holdings: Holdings, ch
     assert check() == []
 
 
+@pytest.mark.fault("F60", how="triggers of history switched off")
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
@@ -557,6 +561,7 @@ def test_a_delivery_that_is_gone_before_the_ingest_saw_it_is_told(bench: Bench) 
     told(bench, "I10", "is delivered", "unseen by ingest")
 
 
+@pytest.mark.fault("F60", how="history of PGEs changed by its owner")
 def test_history_of_pge_instances_that_was_tampered_with_is_told(bench: Bench, owner: psycopg.Connection) -> None:
     bench.instance()
     behind_the_triggers(owner, "pge_instance", "UPDATE pge_instance SET state = 'failed'")

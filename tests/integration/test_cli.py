@@ -136,6 +136,7 @@ def test_verbs_that_touch_no_zone_need_not_know_where_they_are(
 # Failures
 
 
+@pytest.mark.fault("F13", how="nobody listens where the database should")
 def test_a_server_that_is_away_gives_3_and_no_password(
     spoken: Orbitory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_bug_is_told_in_full_and_gives_70(
     assert "hunter2" not in answer.err
 
 
+@pytest.mark.fault("F57", how="an inventory of another version")
 def test_an_inventory_of_another_version_is_refused_before_anything_else(
     orbitory: Orbitory, postgres: Cluster, database: str, settings: Settings
 ) -> None:
@@ -269,6 +271,7 @@ def test_identify_answers_for_each_name_with_no_file_at_hand(spoken: Orbitory) -
     assert "viirs_sdr" in people and "holiday.jpg: unrecognised" in people
 
 
+@pytest.mark.fault("F38", how="control sequences for terminals in names")
 def test_foreign_names_cannot_steer_a_terminal(spoken: Orbitory) -> None:
     answer = spoken("identify", "\x1b[31mred\u202e\udcff.h5", "two\nlines.h5")
     assert answer.out.isascii() and "\x1b" not in answer.out
@@ -375,6 +378,7 @@ def broken_catalogue(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORBITORY_CATALOGUE", str(folder / "catalogue"))
 
 
+@pytest.mark.fault("F58", how="a broken source file, on the command line")
 def test_a_broken_catalogue_file_disables_its_source_alone(
     orbitory: Orbitory, holdings: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -521,6 +521,7 @@ def test_a_preview_is_bound_to_the_place_it_was_made_for(
     assert Selection.of_dict(Selection(without=(3, 4)).as_dict()) == Selection(without=(3, 4))
 
 
+@pytest.mark.fault("F52", how="two exports into one site")
 @pytest.mark.req("N8", "F52")
 def test_two_exports_into_one_site_never_work_at_once(sites: Pair) -> None:
     shown = sites.preview()

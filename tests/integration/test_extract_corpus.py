@@ -30,6 +30,7 @@ def owed(row: Row) -> str:
     return "archived" if valid else "rejected"
 
 
+@pytest.mark.fault("F39", "F40", how="files of public test suites and CVE reports")
 @needs_corpus
 @pytest.mark.req("G2")
 def test_every_real_file_meets_the_fate_of_its_verdict(results: list[tuple[Row, ExtractResult]]) -> None:

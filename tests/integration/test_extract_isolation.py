@@ -50,6 +50,7 @@ def workers() -> list[int]:
     return found
 
 
+@pytest.mark.fault("F33", "F41", how="FIFO, socket, link, folder and /dev/zero called a.h5")
 @pytest.mark.parametrize("kind", ["fifo", "socket", "link", "folder", "device"])
 def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.h5"
@@ -72,6 +73,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path, kind
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.fault("F26", how="gone or replaced when the parser opens it")
 def test_a_file_that_vanished_or_was_replaced_is_not_judged(tmp_path: Path) -> None:
     path = hdf5(tmp_path / "a.h5")
     status = path.stat()
@@ -105,6 +107,7 @@ def busy(pid: int) -> bool:
     return False
 
 
+@pytest.mark.fault("F08", how="SIGKILL of the process that parses, once and twice")
 @pytest.mark.parametrize(("times", "expected"), [(1, "archived"), (2, "parser_crashed")])
 def test_a_killed_parser_is_tried_once_more_and_the_others_do_not_notice(
     tmp_path: Path, times: int, expected: str
@@ -129,6 +132,7 @@ def test_a_killed_parser_is_tried_once_more_and_the_others_do_not_notice(
         assert "slow.h5" in str(found[3].error)
 
 
+@pytest.mark.fault("F41", how="a file that is valid and slow beyond its time")
 def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     tasks = [generic_task(hdf5(tmp_path / "a.h5"), 0), generic_task(slow(tmp_path / "slow.h5"), 1)]
     tasks.append(generic_task(hdf5(tmp_path / "b.h5"), 2))
@@ -146,6 +150,7 @@ def test_a_reader_that_is_slow_to_fetch_results_is_no_timeout(tmp_path: Path) ->
             assert fate(result) == "archived"
 
 
+@pytest.mark.fault("F39", "F08", how="200 MiB in a chunk of some kB, parsed with 128 MiB")
 def test_a_bomb_is_refused_by_its_memory_and_spares_the_next_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         data = np.zeros((200 << 20,), "u1")
@@ -175,6 +180,7 @@ def test_results_may_be_left_behind(tmp_path: Path) -> None:
         assert [fate(each) for each in isolated.map(map(generic_task, paths))] == ["archived"] * 5
 
 
+@pytest.mark.fault("F32", how="newline, quotes, leading dash, not UTF-8, to the parser")
 def test_names_that_no_shell_would_take_are_read(tmp_path: Path) -> None:
     tasks = []
     for number, name in enumerate((b"a\nb.h5", b"\xff\xfe.h5", b"$(id) 'x'.h5", b"-rf.h5", b"x" * 240 + b".h5")):
@@ -220,6 +226,7 @@ def test_no_credential_reaches_the_process_that_parses(tmp_path: Path, monkeypat
     own.close()
 
 
+@pytest.mark.fault("F08", how="SIGKILL of the process that asked")
 def test_workers_end_with_the_process_that_asked(tmp_path: Path) -> None:
     slow(tmp_path / "slow.h5")
     script = textwrap.dedent(

@@ -7,19 +7,22 @@ import random
 import signal
 import warnings
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import rasterio
 
 from corpus import CORPUS, manifest, needs_corpus
 from extraction import codes, extracted, fate, generic_task
-from orbitory.extract import sniff
-from orbitory.workers import ExtractResult
+from orbitory.extract import ExtractTask, sniff
+from orbitory.workers import ExtractResult, Isolated
 
 SEED = 20260101
+MUTANTS = 10_000
 #: Kinds whose files state where they end.
 STATED = ("hdf5", "netcdf3", "nitf")
 Change = Callable[[random.Random, bytes], bytes]
@@ -62,6 +65,7 @@ def damaged(
     return [(kind, path, result) for (kind, path, _), result in zip(made, results, strict=True)]
 
 
+@pytest.mark.fault("F23", how="real files cut anywhere")
 @needs_corpus
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     found = damaged(tmp_path, cut, (*STATED, "geotiff"))
@@ -69,6 +73,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     assert {(kind, path) for kind, path, result in found if fate(result) not in ("structure", "type", "size")} == set()
 
 
+@pytest.mark.fault("F23", how="real files with foreign bytes behind")
 @needs_corpus
 def test_foreign_bytes_behind_a_file_are_refused_or_noted(tmp_path: Path) -> None:
     found = damaged(tmp_path, append, (*STATED, "geotiff"))
@@ -79,6 +84,7 @@ def test_foreign_bytes_behind_a_file_are_refused_or_noted(tmp_path: Path) -> Non
             assert "trailing_bytes" in codes(result), (kind, path)
 
 
+@pytest.mark.fault("F23", "F39", "F40", how="real HDF5, GeoTIFF and NITF with bits flipped, headers overwritten")
 @needs_corpus
 @pytest.mark.parametrize("change", [flip, overwrite])
 def test_what_the_libraries_cannot_read_is_never_archived_as_sound(tmp_path: Path, change: Change) -> None:
@@ -154,3 +160,47 @@ def _read_raster(path: Path, kind: str) -> None:
     ):
         for band in image.indexes:
             image.checksum(band)
+
+
+def small(folder: Path) -> list[tuple[str, bytes]]:
+    """One small file of each kind that a C library reads, with attributes, chunks and filters."""
+    folder.mkdir()
+    with h5py.File(folder / "a.h5", "w") as file:
+        file.create_dataset(
+            "x", data=np.arange(4096).reshape(64, 64), chunks=(16, 16), compression="gzip", shuffle=True
+        )
+        file["x"].attrs["units"] = "K"
+        file.create_group("g")["text"] = ["a", "bb", "ccc"]
+    for name, driver in (("a.tif", "GTiff"), ("a.ntf", "NITF")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with rasterio.open(folder / name, "w", driver=driver, width=64, height=64, count=1, dtype="uint8") as image:
+                image.write(np.arange(4096, dtype="uint8").reshape(1, 64, 64))
+    return [(path.name, path.read_bytes()) for path in sorted(folder.iterdir())]
+
+
+@pytest.mark.long
+@pytest.mark.faults
+@pytest.mark.timeout(3_000)
+@pytest.mark.fault("F08", "F23", "F39", "F40", how="10,000 files cut, prolonged, flipped and overwritten at random")
+def test_ten_thousand_mutants_end_no_service(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    kept, mutants, counts = small(tmp_path / "whole"), tmp_path / "mutants", Counter[str]()
+    mutants.mkdir()
+    rng = random.Random(SEED)
+
+    def made() -> Iterator[ExtractTask]:
+        for number in range(MUTANTS):
+            name, content = kept[number % len(kept)]
+            path = mutants / f"{number}{Path(name).suffix}"
+            path.write_bytes(rng.choice((cut, append, flip, flip, flip, overwrite))(rng, content))
+            yield generic_task(path, number)
+
+    with Isolated(mutants, timeout_seconds=4) as isolated:
+        for number, result in enumerate(isolated.map(made())):
+            assert result.id == number
+            counts[fate(result)] += 1
+    assert counts.total() == MUTANTS
+    assert set(counts) <= {"archived", "structure", "type", "policy", "size", "parser_crashed", "timeout"}
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.most_common())
+    record_property("points", MUTANTS)
+    record_property("figure", f"{MUTANTS:,} mutants of HDF5, GeoTIFF and NITF: {told}; 0 crashes of the service")

@@ -276,6 +276,7 @@ def test_a_bad_unit_costs_only_itself(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before, "nothing is written or unpacked"
 
 
+@pytest.mark.fault("F40", how="a VRT called .ntf as a strip")
 @pytest.mark.parametrize("checksummed", [False, True])
 def test_a_raster_by_another_name_reaches_no_other_driver(tmp_path: Path, checksummed: bool) -> None:
     (tmp_path / f"{SCENE}.tif").write_text("<VRTDataset rasterXSize='4' rasterYSize='4'/>")
@@ -310,6 +311,7 @@ def test_pixels_that_cannot_be_decoded_are_refused_unless_vouched_for(tmp_path: 
     assert fate(sole(unit(tmp_path, f"{SCENE}.tif", f"{SCENE}.xml", checksummed=True), tmp_path)) == "archived"
 
 
+@pytest.mark.fault("F31", how="an image without its metadata")
 def test_an_image_without_metadata_is_refused(tmp_path: Path) -> None:
     image(tmp_path / f"{SCENE}.ntf")
     result = sole(unit(tmp_path, f"{SCENE}.ntf"), tmp_path)

@@ -34,6 +34,9 @@ def deliver(settings: Settings) -> Deliver:
     return write
 
 
+@pytest.mark.fault(
+    "F23", "F24", "F25", "F30", "F31", "F32", "F33", "F42", how="every fault of the simulator in one delivery"
+)
 @pytest.mark.req("W3", "G25")
 @pytest.mark.parametrize("source", ["idps", "correlative"])
 def test_every_file_of_a_delivery_with_every_fault_meets_its_fate(
@@ -94,6 +97,7 @@ def test_a_back_dated_late_arrival_is_found(settings: Settings, deliver: Deliver
     assert check(ingest(settings, "correlative")).archived == 1
 
 
+@pytest.mark.fault("F25", how="a file that was changed a moment ago")
 def test_a_file_that_waits_is_taken_when_it_has_come_to_rest(settings: Settings) -> None:
     landing = settings.landing / "correlative"
     landing.mkdir(parents=True)
@@ -132,6 +136,7 @@ def test_a_selection_leaves_the_rest_alone(settings: Settings, deliver: Deliver)
     assert sensors == {"ATMS"}
 
 
+@pytest.mark.fault("F28", how="other bytes under an archived name, by each policy")
 @pytest.mark.parametrize(
     ("policy", "fate", "current"),
     [

@@ -26,6 +26,7 @@ def deliver(settings: Settings, source: str, files: int, seed: int = 1, faults: 
     return simulate(load(settings.catalogue), source, files, seed, faults, settings.landing / source)
 
 
+@pytest.mark.fault("F23", "F31", "F32", "F35", "F36", "F42", how="every fault of the simulator in deliveries of strips")
 @pytest.mark.req("W3", "G25", "N3", "N4")
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_file_of_a_delivery_with_every_fault_meets_its_fate(settings: Settings, source: str) -> None:

@@ -372,6 +372,7 @@ def test_sensors_evaluated_at_once_or_one_after_the_other_give_the_same_digest(a
     assert several.counts["rows"] == 150, "one of 151 stands aside"
 
 
+@pytest.mark.fault("F14", how="an evaluation during an ingest")
 def test_ingest_that_goes_on_meanwhile_never_deadlocks_with_an_evaluation(archive: Strips) -> None:
     archive.make(200)
     settings = archive.site.settings

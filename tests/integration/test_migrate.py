@@ -35,6 +35,7 @@ def test_a_second_migration_finds_nothing_to_do(empty: tuple[str, str]) -> None:
     assert migrate.migrate(*empty) == []
 
 
+@pytest.mark.fault("F57", how="two migrators at once")
 def test_two_migrators_at_once_apply_each_migration_once(empty: tuple[str, str]) -> None:
     applied: list[list[str]] = []
     threads = [threading.Thread(target=lambda: applied.append(migrate.migrate(*empty))) for _ in range(2)]
@@ -45,6 +46,7 @@ def test_two_migrators_at_once_apply_each_migration_once(empty: tuple[str, str])
     assert sorted(applied) == [[], [name for name, _ in migrations()]]
 
 
+@pytest.mark.fault("F57", how="a migration whose last statement fails")
 def test_a_migration_that_fails_half_way_leaves_nothing_behind(
     empty: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_migration_changed_after_it_ran_is_refused(empty: tuple[str, str], mon
         migrate.migrate(*empty)
 
 
+@pytest.mark.fault("F57", how="a schema of newer code")
 def test_a_schema_of_newer_code_is_left_alone(empty: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     migrate.migrate(*empty)
     monkeypatch.setattr(migrate, "migrations", lambda: [])
@@ -75,6 +78,7 @@ def test_a_schema_of_newer_code_is_left_alone(empty: tuple[str, str], monkeypatc
         migrate.migrate(*empty)
 
 
+@pytest.mark.fault("F57", how="a schema of older code")
 def test_a_schema_that_is_not_the_codes_own_is_refused(inventory_uri: str, owner_uri: str) -> None:
     with connect(inventory_uri, actor="test") as inventory:
         require_schema(inventory)

@@ -90,6 +90,7 @@ def test_a_mirror_that_nothing_places_and_one_within_storage_are_refused(archive
         mirror(site, "default")
 
 
+@pytest.mark.fault("F50", how="a mirror that is not mounted")
 @pytest.mark.req("F50")
 def test_an_unmounted_mirror_is_told_and_nothing_is_done(archive: Settings, site: Site) -> None:
     mirror(site, "default")
@@ -117,6 +118,7 @@ def test_a_damaged_original_is_not_copied_and_the_audit_is_told(archive: Setting
     assert [kind for kind, _ in found(told)] == ["damaged"]
 
 
+@pytest.mark.fault("F24", how="one bit flipped in storage that has a second copy")
 @pytest.mark.req("B8", "F24")
 def test_a_bit_flipped_at_rest_is_repaired_from_the_mirror_and_the_damaged_file_kept(
     archive: Settings, site: Site

@@ -144,6 +144,7 @@ class Killed(BaseException):
     """What nothing catches."""
 
 
+@pytest.mark.fault("F51", how="a repair is cut short")
 @pytest.mark.req("F51")
 def test_a_repair_cut_short_between_aside_and_copy_is_finished_by_the_next_audit(
     archive: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
@@ -255,6 +256,7 @@ def test_a_mirror_that_is_unmounted_while_it_is_read_loses_no_copy(
     assert status(site)[0]["bad_files"] == 0
 
 
+@pytest.mark.fault("F15", how="a mirror without room")
 def test_a_full_mirror_keeps_what_it_took_says_so_and_makes_room_first(
     archive: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from orbitory.catalogue import Source, load
 from orbitory.errors import ConfigurationError
 from orbitory.ingest.report import report
 from orbitory.inventory import Inventory, connect
-from orbitory.outbox import MOST_TRIES, Delivery, Message, Refused, deliver, messages, retry, tell_failure
+from orbitory.outbox import MOST_APART, MOST_TRIES, Delivery, Message, Refused, deliver, messages, retry, tell_failure
 from orbitory.settings import Settings
 from orbitory.site import open_site
 
@@ -144,6 +144,7 @@ def test_the_message_of_a_run_that_was_cured_before_it_was_sent_is_dropped(setti
 
 
 @pytest.mark.req("N11")
+@pytest.mark.fault("F54", how="a mail server that is away")
 def test_a_message_waits_while_the_server_is_away_longer_each_time_and_goes_when_it_is_back(
     inventory: Inventory, source: Source, settings: Settings
 ) -> None:
@@ -184,11 +185,13 @@ def test_after_its_last_try_a_message_is_given_up_until_a_person_asks_for_more(
     assert retry(inventory) == []
 
 
+@pytest.mark.fault("F54", how="a mail server that answers 550")
 def test_what_the_server_will_never_take_is_given_up_at_once(inventory: Inventory, source: Source) -> None:
     tell(inventory, source)
     assert deliver(inventory, Server(Refused("550 no such user"))) == Delivery(failed=1)
 
 
+@pytest.mark.fault("F54", how="a mail server that times out")
 def test_one_bad_message_does_not_hold_up_the_others_and_a_dead_server_is_left_alone(
     inventory: Inventory, source: Source
 ) -> None:
@@ -246,6 +249,7 @@ def _die_after_sending(database: str, told: Any) -> None:
         deliver(own, send)
 
 
+@pytest.mark.fault("F54", how="kill -9 of the sender after the server took the message")
 def test_a_sender_that_dies_before_it_could_note_it_sends_again_under_the_same_message_id(
     inventory: Inventory, source: Source, settings: Settings
 ) -> None:
@@ -268,6 +272,44 @@ def test_a_message_that_was_not_committed_with_its_verdict_never_was(inventory: 
         tell(inventory, source)
         raise RuntimeError
     assert messages(inventory, everything=True) == []
+
+
+@pytest.mark.req("N11")
+@pytest.mark.fault("F54", how="1,000 failed runs at once")
+def test_a_thousand_failures_at_once_are_one_message_for_each_recipient(
+    inventory: Inventory, source: Source, settings: Settings
+) -> None:
+    other = source.model_copy(update={"name": "other", "notify": ("three@example.org",)})
+    for number in range(1000):
+        tell(inventory, source, f"dag/{number}")
+    tell(inventory, other)
+    server = Server()
+    assert deliver(inventory, server, actor="dag/7") == Delivery(), "a run of a crowd does not send for itself"
+    assert deliver(inventory, server) == Delivery(sent=2)
+    alone, crowd = server.taken
+    assert alone.source == "other" and crowd.recipients == source.notify
+    assert crowd.subject == "[Orbitory] 1,000 failures of 1 sources and PGEs" and "1,000  correlative" in crowd.text
+    assert rows(settings, "SELECT state, count(*) FROM outbox WHERE kind = 'ingest_failed' GROUP BY 1 ORDER BY 1") == [
+        ("dropped", 1000),
+        ("sent", 1),
+    ]
+    assert deliver(inventory, server) == Delivery()
+
+
+def test_failures_are_told_one_by_one_until_they_are_too_many_within_an_hour(
+    inventory: Inventory, source: Source, settings: Settings
+) -> None:
+    server = Server()
+    for number in range(MOST_APART):
+        tell(inventory, source, f"dag/{number}")
+        assert deliver(inventory, server, actor=f"dag/{number}") == Delivery(sent=1)
+    for number in range(2):
+        tell(inventory, source, f"dag/late{number}")
+        assert deliver(inventory, server, actor=f"dag/late{number}") == Delivery()
+    assert deliver(inventory, server) == Delivery(sent=1)
+    rows(settings, "UPDATE outbox SET sent_at = sent_at - interval '2 hours' WHERE state = 'sent' RETURNING id")
+    tell(inventory, source, "dag/later")
+    assert deliver(inventory, server, actor="dag/later") == Delivery(sent=1)
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def stored(bench: Bench) -> list[bytes]:
     return sorted(file.read_bytes() for file in (bench.settings.storage / "logs").rglob("day*.txt"))
 
 
+@pytest.mark.fault("F48", how="a PGE holds what should be retired")
 @pytest.mark.req("F53", "G13")
 @pytest.mark.parametrize("state", ["ready", "running", "delivered"])
 def test_a_file_that_an_instance_holds_is_not_retired_until_it_has_ended(bench: Bench, state: str) -> None:

@@ -81,6 +81,7 @@ def command(bench: Bench, environment: dict[str, str], *words: str) -> subproces
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=CHECKOUT)
 
 
+@pytest.mark.fault("F53", how="SIGKILL of the worker that runs a PGE")
 @pytest.mark.req("F53")
 def test_a_killed_worker_leaves_no_process_and_its_instance_is_run_once_more_then_given_up(
     bench: Bench, environment: dict[str, str]
@@ -188,6 +189,7 @@ def test_an_instance_that_is_not_ready_or_does_not_exist_is_not_run(bench: Bench
             run(site, number)
 
 
+@pytest.mark.fault("F15", how="no room in the work folder of a PGE")
 @pytest.mark.req("F53")
 def test_no_room_for_what_it_may_write_is_no_failure_of_the_pge(bench: Bench) -> None:
     disk = shutil.disk_usage(bench.settings.work.parent)

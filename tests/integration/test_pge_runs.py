@@ -54,6 +54,7 @@ def test_outputs_are_delivered_whole_with_checksums_and_provenance_then_archived
     assert not bench.delivered(number) and not list((bench.settings.work / "pge").iterdir())
 
 
+@pytest.mark.fault("F53", how="a PGE fails, hangs, or leaves what it did not promise")
 @pytest.mark.req("F53")
 @pytest.mark.parametrize(
     ("script", "keys", "code"),
@@ -108,6 +109,7 @@ def nothing_of_it_is_archived(bench: Bench) -> None:
     assert not bench.violations()
 
 
+@pytest.mark.fault("F53", how="a PGE delivers in part")
 @pytest.mark.req("F53")
 def test_an_output_kind_that_is_not_complete_is_partial(bench: Bench) -> None:
     two = (
@@ -132,6 +134,7 @@ def test_the_log_is_bounded_and_its_end_is_kept(bench: Bench) -> None:
     assert 4 << 20 < log.stat().st_size < 5 << 20 and "last words" in row["detail"]
 
 
+@pytest.mark.fault("F53", how="a PGE that fails every time")
 @pytest.mark.req("F53")
 def test_what_failed_is_tried_again_as_often_as_its_definition_says_then_a_person_is_told(bench: Bench) -> None:
     bench.define("sys.exit(3)", retries=2)
@@ -145,6 +148,7 @@ def test_what_failed_is_tried_again_as_often_as_its_definition_says_then_a_perso
     assert bench.row(number)["tries"] == 1
 
 
+@pytest.mark.fault("F53", how="an input is missing or damaged when the PGE starts")
 @pytest.mark.req("F53")
 @pytest.mark.parametrize(
     ("damage", "code"), [("gone", "input_missing"), ("other bytes", "input_damaged"), ("withdrawn", "input_missing")]
@@ -180,6 +184,7 @@ def test_an_instance_whose_pge_was_removed_or_renewed_says_so(bench: Bench) -> N
     assert (result.state, result.reason) == ("failed", "definition")
 
 
+@pytest.mark.fault("F53", how="an input is replaced while the PGE runs")
 @pytest.mark.req("F53")
 def test_an_input_that_somebody_replaces_while_it_is_read_spoils_the_run(bench: Bench) -> None:
     bench.define("time.sleep(2); " + GOOD)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 from footprints import Strips
 from orbitory import retention
-from orbitory.definitions import Retention
 from orbitory.errors import ConfigurationError, IntegrityError
 from orbitory.removal import apply, found, undo
 from orbitory.removal.leaving import Leaving
@@ -23,14 +21,9 @@ from orbitory.retention import granules, stores
 from orbitory.retention.naming import clock
 from orbitory.settings import Settings
 from orbitory.site import Site, open_site
-from retaining import after, archive, digest_of, expire_at, files, key, keys, wrong
+from retaining import after, archive, digest_of, expire_at, files, key, keys, ruled, wrong
 
 __all__ = ["archive"]
-
-
-def ruled(site: Site, **rules: Any) -> Site:
-    """The site under other rules."""
-    return replace(site, catalogue=replace(site.catalogue, retention=Retention(**rules)))
 
 
 def names(run: retention.Run, *, blocked: bool = False) -> set[str]:
@@ -72,6 +65,7 @@ def test_only_a_dry_run_sees_another_moment_and_what_it_saw_cannot_be_applied(ar
     assert retention.expire(site).as_dict()["removed"] == 0 and len(keys(archive)) == 1000
 
 
+@pytest.mark.fault("F49", how="every granule of a type expires")
 @pytest.mark.req("G22", "F49")
 def test_when_a_mistake_lets_everything_expire_a_person_is_asked_and_the_other_types_go(archive: Strips) -> None:
     archive.make(60)
@@ -100,6 +94,7 @@ def test_a_share_is_a_fraction_of_what_is_held(archive: Strips, expired: int, as
     assert done.as_dict()["removed"] == (0 if asked else expired)
 
 
+@pytest.mark.fault("F43", how="a machine 8 days ahead")
 @pytest.mark.req("G22", "F43")
 def test_a_machine_whose_clock_is_8_days_ahead_removes_nothing(
     archive: Strips, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
@@ -130,6 +125,7 @@ def test_a_machine_whose_clock_is_8_days_ahead_removes_nothing(
     assert '"removed": 0' in done.stdout
 
 
+@pytest.mark.fault("F50", how="the mark of storage is gone before retention")
 @pytest.mark.req("G22", "F50")
 def test_nothing_at_all_goes_while_storage_looks_unmounted(archive: Strips) -> None:
     archive.make(5)
@@ -197,6 +193,7 @@ def other(settings: Settings) -> Any:
         yield site
 
 
+@pytest.mark.fault("F48", how="a hold between choice and mark")
 @pytest.mark.req("F48")
 def test_a_hold_placed_between_the_choice_and_the_mark_is_seen(
     archive: Strips, other: Site, monkeypatch: pytest.MonkeyPatch
@@ -218,6 +215,7 @@ def test_a_hold_placed_between_the_choice_and_the_mark_is_seen(
     assert wrong(archive.site) == [], "a set of which something stays is no unfinished one"
 
 
+@pytest.mark.fault("F48", how="a hold between mark and rename")
 @pytest.mark.req("F48")
 def test_a_hold_between_the_mark_and_the_rename_comes_too_late_and_says_so(
     archive: Strips, other: Site, monkeypatch: pytest.MonkeyPatch
@@ -236,6 +234,7 @@ def test_a_hold_between_the_mark_and_the_rename_comes_too_late_and_says_so(
     assert retention.holds(archive.site) == []
 
 
+@pytest.mark.fault("F48", how="a hold while the mark is not committed")
 @pytest.mark.req("F48")
 def test_who_holds_while_the_mark_is_not_committed_waits_and_learns_that_it_is_too_late(
     archive: Strips, other: Site, monkeypatch: pytest.MonkeyPatch
@@ -265,6 +264,7 @@ def test_who_holds_while_the_mark_is_not_committed_waits_and_learns_that_it_is_t
     assert len(told) == 1 and "leave the archive just now" in told[0] and retention.holds(archive.site) == []
 
 
+@pytest.mark.fault("F48", how="an expiry changed between choice and mark")
 @pytest.mark.req("F48", "F49")
 def test_an_expiry_that_is_changed_at_the_last_second_is_seen(
     archive: Strips, other: Site, monkeypatch: pytest.MonkeyPatch
@@ -282,6 +282,7 @@ def test_an_expiry_that_is_changed_at_the_last_second_is_seen(
     assert keys(archive, "deleted") == {key(archive, 2)}
 
 
+@pytest.mark.fault("F14", "F48", how="a row that another session has locked")
 def test_a_row_that_somebody_else_is_changing_waits_for_the_next_run_and_holds_up_no_other(
     archive: Strips, settings: Settings
 ) -> None:
@@ -293,6 +294,7 @@ def test_a_row_that_somebody_else_is_changing_waits_for_the_next_run_and_holds_u
     assert names(retention.expire(archive.site)) == {key(archive, 1)}
 
 
+@pytest.mark.fault("F48", how="a PGE plans with what has expired")
 @pytest.mark.req("F48")
 def test_inputs_of_a_pge_that_is_about_to_run_stay(archive: Strips) -> None:
     archive.make(4)

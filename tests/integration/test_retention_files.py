@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from footprints import Strips
 from holdings import Holdings
 from orbitory import retention
-from orbitory.definitions import Retention
 from orbitory.errors import ConfigurationError, IntegrityError
 from orbitory.quarantine import quarantined
 from orbitory.removal import undo
@@ -33,7 +32,7 @@ from orbitory.retention.outcome import Item, Pass
 from orbitory.retention.taking import Work
 from orbitory.settings import Settings
 from orbitory.site import Site, open_site
-from retaining import after, archive, at, expire_at, files, key, keys, now, past, wrong
+from retaining import after, archive, at, expire_at, files, key, keys, now, past, ruled, wrong
 
 __all__ = ["archive"]
 DAY = 86_400
@@ -44,10 +43,6 @@ def site(settings: Settings) -> Iterator[Site]:
     """An archive without granules."""
     with open_site(actor="test", settings=settings) as opened:
         yield opened
-
-
-def ruled(site: Site, **rules: Any) -> Site:
-    return replace(site, catalogue=replace(site.catalogue, retention=Retention(**rules)))
 
 
 def write(path: Path, content: bytes = b"x") -> Path:
@@ -232,6 +227,7 @@ def read_only(folder: Path, days: int, environment: dict[str, str]) -> dict[str,
     return answer
 
 
+@pytest.mark.fault("F20", how="an immutable or protected file that should be removed")
 @pytest.mark.req("G22")
 def test_what_cannot_be_removed_is_told_and_tried_again_and_the_rest_goes(
     site: Site, environment: dict[str, str]
@@ -369,6 +365,7 @@ def test_what_the_audit_has_set_aside_leaves_quarantine_after_the_same_days(arch
     assert len(archive.sql("SELECT id FROM scan_finding WHERE moved_to IS NULL")) == 2
 
 
+@pytest.mark.fault("F50", how="quarantine is not mounted")
 @pytest.mark.req("G22", "F50")
 def test_what_is_not_there_has_not_gone_while_quarantine_is_not_mounted(site: Site, settings: Settings) -> None:
     with Holdings(settings) as hand:
@@ -436,6 +433,7 @@ def test_the_trash_is_emptied_after_its_window_and_tombstones_stay(archive: Stri
     assert wrong(site) == []
 
 
+@pytest.mark.fault("F50", how="the trash is not mounted")
 @pytest.mark.req("N10", "F50")
 def test_a_trash_that_is_not_mounted_is_neither_emptied_nor_filled_nor_searched(archive: Strips) -> None:
     archive.make(10)
@@ -474,6 +472,7 @@ def test_what_could_not_come_back_leaves_the_trash_in_its_time(archive: Strips) 
     assert len(done(retention.expire(site), "trash")) == 2 and files(site.settings.trash) == {} and wrong(site) == []
 
 
+@pytest.mark.fault("F51", how="emptying the trash is cut short")
 @pytest.mark.req("F51")
 def test_emptying_the_trash_goes_on_where_it_was_cut_short(archive: Strips, monkeypatch: pytest.MonkeyPatch) -> None:
     archive.make(10)

@@ -190,6 +190,7 @@ def test_what_was_put_right_before_the_second_run_is_closed(holdings: Holdings, 
     assert outcomes == [("dark", "gone"), ("missing", "whole")]
 
 
+@pytest.mark.fault("F50", how="the mark of storage is gone before the rolling audit")
 @pytest.mark.req("F50")
 def test_an_unmounted_storage_is_told_and_nothing_is_done(holdings: Holdings) -> None:
     shutil.move(holdings.settings.storage, holdings.settings.storage.with_name("elsewhere"))
@@ -201,6 +202,7 @@ def test_an_unmounted_storage_is_told_and_nothing_is_done(holdings: Holdings) ->
     assert holdings.db.execute("SELECT count(*) FROM asset WHERE state = 'archived'").fetchone() == (30,)
 
 
+@pytest.mark.fault("F50", how="storage goes away amid the walk")
 @pytest.mark.req("F50")
 def test_a_storage_that_is_unmounted_amid_the_walk_costs_nothing(
     holdings: Holdings, monkeypatch: pytest.MonkeyPatch
@@ -222,6 +224,7 @@ def test_a_storage_that_is_unmounted_amid_the_walk_costs_nothing(
     assert state_of(holdings, "a/02.bin") == "archived"
 
 
+@pytest.mark.fault("F50", how="a folder of storage is empty")
 @pytest.mark.req("F50")
 def test_a_folder_that_lost_its_mount_is_too_much_to_be_true(holdings: Holdings) -> None:
     shutil.rmtree(holdings.settings.storage / "correlative" / "a")
@@ -266,6 +269,7 @@ def test_a_file_that_leaves_while_it_is_looked_at_is_neither_dark_nor_missing(
     assert told.open == []
 
 
+@pytest.mark.fault("F24", how="one bit flipped in storage")
 @pytest.mark.req("F24", "B8")
 def test_a_bit_flipped_at_rest_is_found_and_the_file_is_suspect_never_deleted(holdings: Holdings) -> None:
     flip(holdings.stored("a/04.bin"))
@@ -280,6 +284,7 @@ def test_a_bit_flipped_at_rest_is_found_and_the_file_is_suspect_never_deleted(ho
     assert acted.whole == 1 and told.open == [] and state_of(holdings, "a/04.bin") == "archived"
 
 
+@pytest.mark.fault("F24", how="many files damaged at once")
 @pytest.mark.req("B8")
 def test_many_damaged_files_at_once_blame_the_storage(holdings: Holdings) -> None:
     for number in range(0, 30, 2):

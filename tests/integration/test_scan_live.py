@@ -52,6 +52,7 @@ class Looking(Thread):
             raise self.raised
 
 
+@pytest.mark.fault("F48", "F50", how="audit, ingest, removal and repair at the same time")
 @pytest.mark.req("B9", "F50")
 def test_ingest_removal_and_repair_at_the_same_time_give_no_false_finding(
     settings: Settings, environment: dict[str, str], tmp_path: Path

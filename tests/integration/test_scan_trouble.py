@@ -47,6 +47,7 @@ def flip(file: Path, at: int = 0) -> None:
     file.write_bytes(bytes(content))
 
 
+@pytest.mark.fault("F18", how="a stored file cannot be read by the audit")
 @pytest.mark.req("B8")
 def test_a_file_that_cannot_be_read_is_suspect_after_two_runs_and_costs_the_others_nothing(holdings: Holdings) -> None:
     holdings.stored("a/02.bin").chmod(0)
@@ -65,6 +66,7 @@ def test_a_file_that_cannot_be_read_is_suspect_after_two_runs_and_costs_the_othe
     assert acted.whole == 1 and found(told) == [("missing", "correlative/a/04.bin")]
 
 
+@pytest.mark.fault("F24", how="two reads of one file differ")
 @pytest.mark.req("B8", "F24")
 def test_two_reads_that_contradict_each_other_blame_no_file(
     holdings: Holdings, monkeypatch: pytest.MonkeyPatch
@@ -126,6 +128,7 @@ def test_what_was_missing_and_is_damaged_now_must_be_seen_twice_as_that(holdings
     assert acted.suspect == 1 and found(told) == [("damaged", "correlative/a/02.bin")]
 
 
+@pytest.mark.fault("F50", how="storage goes away while it is read")
 @pytest.mark.req("B8")
 def test_a_storage_that_is_unmounted_amid_reading_leaves_no_finding(
     holdings: Holdings, monkeypatch: pytest.MonkeyPatch

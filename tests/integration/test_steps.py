@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from blake3 import blake3
 
 from orbitory import ingest
 from orbitory.errors import IntegrityError, Transient
@@ -16,6 +17,7 @@ from orbitory.inventory import connect
 from orbitory.model import State
 from orbitory.settings import Settings
 from orbitory.site import open_site
+from orbitory.storage import Storage
 from orbitory.zones import SENTINEL, FileSystemSync
 
 STEPS = ("verify", "extract", "store", "archive")
@@ -111,6 +113,7 @@ def test_a_claim_that_was_taken_over_can_write_nothing(settings: Settings, step:
     assert states(settings) == before
 
 
+@pytest.mark.fault("F25", "F26", how="changed between verify and archive")
 def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_archived(settings: Settings) -> None:
     landing = land(settings, "a.txt")
     batch = begin(settings)
@@ -124,6 +127,7 @@ def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_arc
     assert states(settings) == {"a.txt": "archived"}
 
 
+@pytest.mark.fault("F26", how="gone between detect and archive")
 def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
     landing = land(settings, "a.txt", "b.txt")
     batch = begin(settings)
@@ -136,6 +140,8 @@ def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
     assert report.detected == report.archived == 1
 
 
+@pytest.mark.fault("F27", how="delivered again after archive, the stored copy damaged or gone")
+@pytest.mark.fault("F24", how="a stored file is damaged before the same is delivered again")
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 def test_a_duplicate_repairs_a_damaged_or_missing_stored_copy(settings: Settings, damage: str) -> None:
     land(settings, "a.txt")
@@ -156,6 +162,7 @@ def test_a_duplicate_repairs_a_damaged_or_missing_stored_copy(settings: Settings
     assert damaged == ([b"A.txt"] if damage == "changed" else []), "what was damaged is kept aside"
 
 
+@pytest.mark.fault("F50", how="the mark of storage is gone before a run")
 def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Settings) -> None:
     land(settings, "a.txt")
     do(settings, begin(settings), *STEPS)
@@ -167,6 +174,25 @@ def test_an_unmounted_storage_stops_the_run_before_anything_happens(settings: Se
     assert (landing / "b.txt").exists()
 
 
+@pytest.mark.fault("F50", how="the mark of storage is gone before a repair")
+def test_nothing_is_repaired_into_a_storage_that_looks_unmounted(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.txt"
+    whole.write_bytes(b"reading")
+    storage = Storage(tmp_path / "storage")
+    storage.root.mkdir()
+    descriptor = os.open(whole, os.O_RDONLY)
+    try:
+        with pytest.raises(IntegrityError, match="unmounted") as raised:
+            storage.repair(
+                descriptor, "a/b.txt", blake3(b"reading").digest(), part="repair/1", aside=tmp_path / "aside"
+            )
+    finally:
+        os.close(descriptor)
+    assert raised.value.outage == "unmounted"
+    assert list(storage.root.iterdir()) == []
+
+
+@pytest.mark.fault("F50", how="the mark of storage is gone amid a run")
 @pytest.mark.parametrize("moment", ["before", "meanwhile"])
 def test_a_storage_that_is_unmounted_before_archive_places_anything_takes_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -200,6 +226,7 @@ def test_a_storage_that_is_unmounted_before_archive_places_anything_takes_nothin
     assert not any(landing.iterdir())
 
 
+@pytest.mark.fault("F12", how="the unlogged table is empty, as after a crash of the server")
 def test_what_a_crash_of_the_server_emptied_is_read_again(settings: Settings) -> None:
     land(settings, "a.txt")
     batch = begin(settings)
@@ -211,6 +238,7 @@ def test_what_a_crash_of_the_server_emptied_is_read_again(settings: Settings) ->
     assert states(settings) == {"a.txt": "archived"}
 
 
+@pytest.mark.fault("F13", how="the database is read-only, as a standby is")
 def test_an_inventory_that_only_answers_questions_is_waited_for(settings: Settings) -> None:
     with (
         pytest.raises(Transient, match="not available now"),
@@ -239,6 +267,7 @@ def test_other_bytes_under_an_intended_name_stop_the_batch_and_nothing_is_overwr
     assert states(settings) == {"a.txt": State.STORED}
 
 
+@pytest.mark.fault("F59", how="10,000 bad files at once")
 def test_ten_thousand_bad_files_are_one_problem(settings: Settings) -> None:
     landing = settings.landing / "correlative"
     landing.mkdir(parents=True)

@@ -63,6 +63,7 @@ def visible(settings: Settings) -> set[str]:
         return {key for (key,) in connection.execute("SELECT key FROM granule WHERE state = 'archived'")}
 
 
+@pytest.mark.fault("F05", how="SIGKILL amid the files of one strip")
 @pytest.mark.req("N14")
 def test_a_kill_inside_a_strip_leaves_no_half_strip(settings: Settings) -> None:
     deliver(settings, 60)

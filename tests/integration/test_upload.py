@@ -229,6 +229,7 @@ def test_a_landing_folder_that_is_not_there_is_never_made_on_an_unmounted_disk(
     assert list(site_root.iterdir()) == []
 
 
+@pytest.mark.fault("F15", how="the landing zone fills up under an upload")
 def test_a_disk_that_fills_up_leaves_nothing_behind(orbitory: Orbitory, landing: Path, data: Path) -> None:
     (data / "large.bin").write_bytes(bytes(1 << 20))
 
@@ -244,6 +245,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(orbitory: Orbitory, landing:
 # Killed
 
 
+@pytest.mark.fault("F01", how="SIGKILL of an upload")
 @pytest.mark.req("G21")
 @pytest.mark.faults
 @needs_strace
@@ -281,6 +283,7 @@ def check_left(landing: Path, data: Path) -> None:
                 assert {f"{name}{FORM}", str(Path(name).with_name(f".{Path(name).name}{FORM}.part"))} & found
 
 
+@pytest.mark.fault("F31", how="an upload without its form, beyond the grace time")
 @pytest.mark.req("G21")
 def test_a_file_without_form_waits_and_is_given_up_after_the_grace_time(
     orbitory: Orbitory, landing: Path, data: Path, tmp_path: Path, environment: dict[str, str]
@@ -358,6 +361,7 @@ def by_another_tool(folder: Path, name: str, content: bytes, **changes: str | No
     (folder / f"{name}{FORM}").write_text(f'<upload version="1">{body}</upload>')
 
 
+@pytest.mark.fault("F34", "F36", how="forms that name other files, with document types, damaged")
 @pytest.mark.req("G21")
 def test_forms_of_other_tools_are_taken_or_refused_with_the_reason(orbitory: Orbitory, landing: Path) -> None:
     good = hashlib.sha256(b"good").hexdigest()

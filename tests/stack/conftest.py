@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from airflow_world import CHECKOUT, PASSWORD, Run, Stage, copy_catalogue
+from airflow_world import CHECKOUT, Run, Stage, running
 from browser import CHROMIUM
-from demonstration.api import AirflowApi
 from orbitory.catalogue import load
 from orbitory.simulate import simulate
 from pge_runs import SCRIPTS, define
-from private_stack.places import Places, write_private
-from private_stack.ports import is_free
-from private_stack.stack import Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,45 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     """The running stack, with a catalogue of its own and a password that must never be seen."""
-    home = Path(tempfile.gettempdir()) / f"orbitory-stack-{os.getpid()}"
-    places = Places(home=home)
-    places.make()
-    # Not the ports that everyone tries first: another stack may be starting at the same moment.
-    start = 10_000 + os.getpid() * 7 % 9_000
-    free = [port for port in range(start, start + 50) if is_free(port)]
-    write_private(home / "ports.json", json.dumps(dict(zip(("api", "scheduler_health", "mail"), free, strict=False))))
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("AIRFLOW", "ORBITORY_"))]:
-        del os.environ[name]
-    # The schedule never comes, so that only the tests start runs.
-    catalogue = copy_catalogue(home / "catalogue", schedule='"0 0 29 2 *"')
-    os.environ["ORBITORY_CATALOGUE"] = str(catalogue)
+    with running("stack", _define) as stage:
+        yield stage
+
+
+def _define(catalogue: Path, home: Path) -> None:
     define_probes(catalogue, home)
     keeping = catalogue / "retention.toml"  # so few are much here
     keeping.write_text(keeping.read_text().replace("approve_granules = 1000", "approve_granules = 3"))
-    plain = Stack(places)
-    os.environ["ORBITORY_SITE_SECOND_DATABASE"] = plain.cluster.uri("orbitory_second")
-    os.environ["ORBITORY_SITE_SECOND_ROOT"] = str(home / "second")
-    uri = plain.cluster.uri().replace("orbitory@", f"orbitory:{PASSWORD}@")
-    stack = Stack(
-        places,
-        overrides={
-            "AIRFLOW_CONN_ORBITORY": uri,
-            # Not minutes: a worker that died is noticed while somebody watches.
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
-        },
-    )
-    try:
-        stack.up(timeout_seconds=400)
-        login = stack.login()
-        api = AirflowApi(login["address"], login["user"], login["password"])
-        yield Stage(root=places.site, uri=uri, stack=stack, api=api, checkout=CHECKOUT)
-    finally:
-        stack.clean()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 #: Tells its period and the digest of its input.

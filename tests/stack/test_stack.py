@@ -92,6 +92,7 @@ def check_all_archived(stage: Stage, name: str) -> None:
 
 @pytest.mark.req("W5")
 @pytest.mark.faults
+@pytest.mark.fault("F09", how="kill -9 of the executor's worker in verify and in archive")
 @pytest.mark.parametrize("step", ["verify", "archive"])
 def test_a_worker_killed_in_mid_run_is_replaced_and_nothing_is_lost(stage: Stage, step: str) -> None:
     name = f"worker_{step}"
@@ -107,6 +108,7 @@ def test_a_worker_killed_in_mid_run_is_replaced_and_nothing_is_lost(stage: Stage
 
 @pytest.mark.req("W5")
 @pytest.mark.faults
+@pytest.mark.fault("F09", "F10", how="kill -9 of the scheduler in mid-run")
 def test_a_scheduler_killed_in_mid_run_is_restarted_and_nothing_is_lost(stage: Stage) -> None:
     name = "scheduler"
     deliver_many(stage, name)

@@ -76,6 +76,7 @@ def waited(instance: dict[str, Any]) -> timedelta:
 
 
 @pytest.mark.req("W9")
+@pytest.mark.fault("F47", how="a month of archived data is backfilled while live data arrive")
 def test_live_data_do_not_wait_behind_a_backfill_of_a_month(stage: Stage, month: tuple[datetime, datetime]) -> None:
     first, last = month
     before = facts(stage)
@@ -116,6 +117,7 @@ def test_live_data_do_not_wait_behind_a_backfill_of_a_month(stage: Stage, month:
 
 
 @pytest.mark.req("W9")
+@pytest.mark.fault("F47", how="a period that was backfilled is backfilled again")
 def test_a_month_that_was_done_is_done_again_when_asked(stage: Stage, month: tuple[datetime, datetime]) -> None:
     first, _ = month
     same = ("backfill", "create", "--dag-id", "reprocess", "--from-date", f"{first:%F}", "--to-date", f"{first:%F}")

@@ -113,6 +113,7 @@ def test_every_form_of_sidecar_is_read(ending: str, content: str, algorithm: str
     assert parse(f"sub/A.h5.{ending}", content.encode(), IDPS) == [expected]
 
 
+@pytest.mark.fault("F30", "F34", how="announcements of every malformed kind, for files elsewhere")
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

@@ -10,6 +10,7 @@ from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orbitory.announcements import is_temporary, role_of
 from orbitory.catalogue import Catalogue, Problem, load
 from orbitory.cron import check_cron
 from orbitory.errors import ConfigurationError
@@ -170,6 +171,7 @@ def test_a_typo_is_told_with_line_key_and_the_word_that_was_meant(folder: Path) 
     assert problem.hint == "did you mean 'keep_days'?"
 
 
+@pytest.mark.fault("F58", how="a broken source file among sound ones")
 def test_a_broken_file_disables_its_source_and_no_other(folder: Path) -> None:
     edit(folder / "sources" / "idps.toml", "grace_hours", "grace_hour")
     catalogue = load(folder)
@@ -181,6 +183,7 @@ def test_a_broken_file_disables_its_source_and_no_other(folder: Path) -> None:
         catalogue.source("idps")
 
 
+@pytest.mark.fault("F58", how="wrong values, unknown words, paths that climb, names of others")
 @pytest.mark.parametrize(
     ("old", "new", "key", "message", "hint"),
     [
@@ -234,6 +237,7 @@ def test_a_syntax_error_is_told_with_its_line(folder: Path) -> None:
     assert problem.disables == ("idps",)
 
 
+@pytest.mark.fault("F58", how="a catalogue file that is no text")
 def test_a_file_that_is_not_text_or_cannot_be_read_disables_only_itself(folder: Path) -> None:
     (folder / "sources" / "idps.toml").write_bytes(b"\xff\xfe\x00")
     (folder / "sources" / "ghost.toml").symlink_to("nowhere")
@@ -327,3 +331,15 @@ def test_common_schedules_are_accepted(expression: str) -> None:
 )
 def test_what_is_no_schedule_is_refused(expression: str) -> None:
     assert check_cron(expression)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.fault("F58", how="patterns of stars against a name that nearly fits")
+def test_no_pattern_of_the_catalogue_takes_for_ever(folder: Path) -> None:
+    stars = "*a" * 60 + "b"
+    edit(folder / "sources" / "correlative.toml", 'temporary = ["*.part"', f'temporary = ["{stars}"')
+    edit(folder / "sources" / "correlative.toml", 'manifests = ["MD5SUMS"', f'manifests = ["{stars}"')
+    source = load(folder).source("correlative")
+    for name in ("a" * 200, "ab" * 100, "a" * 199 + "c"):
+        assert is_temporary(name, source) is name.endswith("b")
+        assert role_of(name, source) == ("manifest" if name.endswith("b") else "data")

@@ -69,6 +69,7 @@ def test_a_kind_is_told_by_its_first_bytes(head: bytes, kind: str) -> None:
     assert sniff(head) == kind
 
 
+@pytest.mark.fault("F42", how="first bytes that the name does not promise")
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -176,6 +177,7 @@ def test_a_tiff_reaches_as_far_as_its_furthest_strip(tmp_path: Path) -> None:
         tiff_end(opened(tmp_path, tiff([(200, 50)], 250)[:60]))
 
 
+@pytest.mark.fault("F40", how="pages of a TIFF in a circle")
 def test_a_tiff_whose_pages_point_at_each_other_ends(tmp_path: Path) -> None:
     content = bytearray(tiff([(200, 50)], 250))
     content[8 + 2 + 7 * 12 : 8 + 2 + 7 * 12 + 4] = (8).to_bytes(4, "little")

@@ -122,3 +122,9 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 def test_the_readme_shows_pictures_that_exist() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", read("README.md")):
         assert (ROOT / target).exists(), target
+
+
+def test_every_proof_that_the_security_page_names_is_a_test() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", read("SECURITY.md"))
+    assert len(named) > 25
+    assert [(file, test) for file, test in named if not re.search(rf"^def {test}\(", read(file), re.M)] == []

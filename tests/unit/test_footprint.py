@@ -81,6 +81,7 @@ def test_a_plain_granule_keeps_its_points_to_the_last_bit() -> None:
     assert set(zip(PLAIN_LON, PLAIN_LAT, strict=True)) <= found
 
 
+@pytest.mark.fault("F45", how="clockwise, closed")
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("closed", [False, True])
 def test_direction_and_closing_point_do_not_matter(turned: bool, closed: bool) -> None:
@@ -90,6 +91,7 @@ def test_direction_and_closing_point_do_not_matter(turned: bool, closed: bool) -
     assert shape_of(ring(given)).equals(shape_of(ring(points)))
 
 
+@pytest.mark.fault("F45", how="across ±180°")
 @pytest.mark.parametrize(
     "points",
     [
@@ -107,6 +109,7 @@ def test_a_ring_across_180_is_cut_there_as_the_library_for_it_cuts(points: Ring)
     assert place.area_km2 < 6_000_000
 
 
+@pytest.mark.fault("F45", how="around a pole")
 @pytest.mark.parametrize(
     ("points", "south"),
     [
@@ -123,12 +126,14 @@ def test_a_ring_around_a_pole_holds_the_pole(points: Ring, south: bool) -> None:
     assert place.area_km2 == pytest.approx(polar(mirrored).area, rel=0.02)
 
 
+@pytest.mark.fault("F45", how="longitudes from 0 to 360")
 def test_longitudes_from_0_to_360_mean_the_same_as_from_minus_180() -> None:
     east = ring(((350, 0), (355, 0), (355, 10), (350, 10)))
     west = ring(((-10, 0), (-5, 0), (-5, 10), (-10, 10)))
     assert shape_of(east).equals(shape_of(west))
 
 
+@pytest.mark.fault("F45", how="bow-tie, NaN, fill, latitude above 90, repeated points, an edge through the pole")
 @pytest.mark.parametrize(
     ("name", "points"),
     [

@@ -185,6 +185,7 @@ def test_a_name_that_fits_no_grammar_is_not_taken_for_correlative() -> None:
         identify_any(SVM01.replace("d20131114", "d20131199"), CATALOGUE)
 
 
+@pytest.mark.fault("F32", how="control characters, RTL, too long, not UTF-8, climbing")
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -288,6 +289,7 @@ def test_what_a_writer_puts_into_a_name_is_what_we_read(
         assert told is not None and timedelta(0) <= true.replace(tzinfo=UTC) - told < timedelta(seconds=0.1)
 
 
+@pytest.mark.fault("F32", how="names of 100,000 characters against every pattern")
 def test_a_long_hostile_name_costs_no_time() -> None:
     began = time.process_time()
     for name in ("-".join(["SVM01"] * 5_000) + "!.h5", "SVM01" + "-A" * 50_000 + ".h5", "_" * 100_000 + ".h5"):

@@ -123,6 +123,7 @@ def test_what_is_no_metadata_is_refused(data: bytes) -> None:
 BOMB = b'<!DOCTYPE a [<!ENTITY x "xxxxxxxxxx"><!ENTITY y "&x;&x;&x;&x;">]><isd><IMD><A>&y;</A></IMD></isd>'
 
 
+@pytest.mark.fault("F36", how="entities, DTD, depth, size")
 @pytest.mark.parametrize(
     "data",
     [

@@ -64,6 +64,7 @@ def test_members_are_those_that_the_standard_library_finds(
     assert listed(path) == files
 
 
+@pytest.mark.fault("F35", how="members of one name")
 def test_of_two_members_with_one_name_the_last_counts_as_when_unpacked(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as bundle:
         for content in (b"first", b"last"):
@@ -73,6 +74,7 @@ def test_of_two_members_with_one_name_the_last_counts_as_when_unpacked(tmp_path:
     assert listed(tmp_path / "a.tar") == {"x.xml": b"last"}
 
 
+@pytest.mark.fault("F35", how="TAR with ../, absolute names, links, devices")
 @pytest.mark.parametrize(
     "member",
     [
@@ -93,6 +95,7 @@ def test_what_would_leave_its_folder_when_unpacked_is_refused_by_policy(
     assert refusal(tar(tmp_path / "a.tar", {f"{SCENE}.XML": b"<isd/>"}, member)) == "policy"
 
 
+@pytest.mark.fault("F35", how="TAR cut off anywhere")
 def test_cut_off_anywhere_it_is_refused(tmp_path: Path) -> None:
     whole = tar(tmp_path / "a.tar", {"a.xml": b"x" * 700, LONG: b"y" * 10}).read_bytes()
     end = len(whole.rstrip(b"\0"))
@@ -102,11 +105,13 @@ def test_cut_off_anywhere_it_is_refused(tmp_path: Path) -> None:
         assert refusal(cut) == "structure", size
 
 
+@pytest.mark.fault("F35", how="too many members")
 def test_more_members_than_any_order_has_are_refused_by_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEMBER_LIMIT", 10)
     assert refusal(tar(tmp_path / "a.tar", {f"{n}.xml": b"" for n in range(30)})) == "policy"
 
 
+@pytest.mark.fault("F35", how="GNU and pax names of megabytes")
 def test_a_name_of_megabytes_is_refused_by_policy(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as bundle:
         bundle.addfile(info("a/" * 100_000))

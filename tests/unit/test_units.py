@@ -67,6 +67,7 @@ def test_a_temporary_name_waits(name: str) -> None:
     assert fate(decide(file(name))[name]) == (State.WAITING, "temporary")
 
 
+@pytest.mark.fault("F43", how="a sender whose clock is ahead")
 def test_a_file_from_the_future_is_complete_when_it_has_not_changed_for_long_enough() -> None:
     assert fate(decide(file("a.txt", age=-HOUR))["a.txt"]) == (State.WAITING, "young")
     assert fate(decide(file("a.txt", age=-HOUR, unchanged=60))["a.txt"]) == COMPLETE
@@ -86,6 +87,7 @@ def test_sidecars_belong_to_their_data_file() -> None:
     assert list(units) == ["a.txt"]
 
 
+@pytest.mark.fault("F31", how="a sidecar without its file, beyond the grace time")
 def test_a_sidecar_without_its_file_waits_until_grace_then_is_incomplete() -> None:
     assert fate(decide(file("a.txt.md5"))["a.txt.md5"]) == (State.WAITING, "no_data")
     assert fate(decide(file("a.txt.md5", waited=25 * HOUR))["a.txt.md5"]) == (State.DETECTED, "incomplete")
@@ -99,6 +101,7 @@ def test_a_malformed_sidecar_dooms_its_file_once_it_is_at_rest() -> None:
     assert fate(rested["a.txt"]) == (State.DETECTED, "checksum")
 
 
+@pytest.mark.fault("F30", how="two announcements that disagree")
 def test_two_announcements_that_disagree_doom_the_file() -> None:
     units = decide(
         file("a.txt"),

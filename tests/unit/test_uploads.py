@@ -114,13 +114,15 @@ def test_schema_and_reader_refuse_the_same(schema: etree.XMLSchema) -> None:
             assert refused(xml(**{name: text})).code == "metadata", (name, text)
 
 
+#: Python's own reader takes them for times; the last for one with digits that it drops.
+TIMES = ("20240210T120000Z", "2024-W06-6T12:00:00Z", "2024-02-10 12Z", f"2024-02-10T12{'5' * 60}:00:00Z")
 WRONG = {
     "file": ("", "a/b.nc", "x" * 201),
     "size": ("", "0", "-3", "three", "1" * 19),
     "expires": ("", "0d", "-1d", "34", "34 d", "1.5d", "d", "100000d", "34h"),
     "class": ("", "secret", "ITAR"),
     "sender": ("", "x" * 101),
-    "created": ("", "yesterday", "2024-02-10T12:00:00", "2024-02-30T12:00:00Z"),
+    "created": ("", "yesterday", "2024-02-10T12:00:00", "2024-02-30T12:00:00Z", *TIMES),
     "sha256": ("", "00", "g" * 64),
     "title": ("x" * 201,),
     "comment": ("x" * 2001,),
@@ -161,6 +163,7 @@ def test_a_form_that_is_not_as_the_schema_says_is_refused_with_the_reason(data: 
 SECRET = "file:///etc/passwd"
 
 
+@pytest.mark.fault("F36", how="document types and entities in a form")
 @pytest.mark.parametrize(
     "prologue",
     [
@@ -178,6 +181,7 @@ def test_a_form_with_a_document_type_is_refused_before_it_is_parsed(prologue: st
     assert "document types and entities are not accepted" in error.detail
 
 
+@pytest.mark.fault("F36", how="a form that declares another encoding")
 def test_what_a_form_declares_about_its_encoding_hides_nothing() -> None:
     for encoding in ("UTF-7", "UTF-16", "IBM037", "ISO-2022-JP"):
         data = f'<?xml version="1.0" encoding="{encoding}"?>'.encode() + xml(title="+ADw-!DOCTYPE")

@@ -52,6 +52,7 @@ def test_scan_reports_every_name_but_folders_and_follows_no_link(tmp_path: Path)
     assert found == {b"deep/a\nb": True, b"\xff": True, b"link": False, b"fifo": False}
 
 
+@pytest.mark.fault("F34", how="names that climb, links in folders")
 @pytest.mark.parametrize("path", [b"../secret", b"/etc/passwd", b"link/secret", b"sub/../../secret"])
 def test_no_name_leads_out_of_its_zone(tmp_path: Path, path: bytes) -> None:
     zone = tmp_path / "zone"
@@ -63,6 +64,7 @@ def test_no_name_leads_out_of_its_zone(tmp_path: Path, path: bytes) -> None:
     assert read_small(zone, path, 100) is None
 
 
+@pytest.mark.fault("F33", how="a FIFO called like data")
 def test_a_fifo_does_not_block_and_is_not_regular(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     descriptor = open_beneath(tmp_path, b"fifo")
@@ -78,6 +80,7 @@ def test_a_socket_is_refused(tmp_path: Path) -> None:
             open_beneath(tmp_path, b"s")
 
 
+@pytest.mark.fault("F25", how="a sender with the file open")
 def test_an_open_writer_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "file"
     with file.open("w") as writer:
@@ -104,6 +107,7 @@ def test_placing_twice_is_harmless(tmp_path: Path, storage: Storage) -> None:
     assert (storage.root / "a").read_bytes() == b"bytes"
 
 
+@pytest.mark.fault("F33", how="a file with a second hard link")
 def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the_archive(
     tmp_path: Path, storage: Storage
 ) -> None:
@@ -136,6 +140,7 @@ def test_nothing_is_ever_overwritten(tmp_path: Path, storage: Storage, careful: 
     assert file.read_bytes() == b"bytes"
 
 
+@pytest.mark.fault("F24", how="bytes change between hash and copy")
 def test_a_copy_that_differs_from_the_verified_bytes_never_appears(tmp_path: Path, storage: Storage) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"bytes")
@@ -162,6 +167,7 @@ def test_moving_refuses_to_overwrite_and_reports_a_missing_source(tmp_path: Path
     assert (tmp_path / "new" / "c").read_text() == "a"
 
 
+@pytest.mark.fault("F22", how="landing and quarantine on two file systems")
 def test_moving_works_across_file_systems(tmp_path: Path) -> None:
     shm = Path("/dev/shm")
     if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
@@ -181,6 +187,7 @@ def test_moving_works_across_file_systems(tmp_path: Path) -> None:
         other.rmdir()
 
 
+@pytest.mark.fault("F26", how="replaced before the landing name goes")
 def test_a_landing_name_goes_only_while_it_is_still_our_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"ours")
@@ -215,6 +222,7 @@ def test_what_is_set_aside_replaces_nothing_and_takes_another_name(tmp_path: Pat
     assert (tmp_path / "aside" / "file.1").read_bytes() == b"two"
 
 
+@pytest.mark.fault("F22", how="a move between file systems is cut short")
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_a_move_between_file_systems_cut_short_before_the_original_went_is_finished(
     tmp_path: Path, elsewhere: Path, kind: str

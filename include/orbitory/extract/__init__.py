@@ -105,6 +105,10 @@ class OpenFile:
     head: bytes
     path: str
 
+    def whole(self) -> bytes:
+        """All bytes, of which ``head`` is not read again; fewer where the file was cut meanwhile."""
+        return self.head + os.pread(self.descriptor, max(0, self.size - len(self.head)), len(self.head))
+
 
 @contextmanager
 def open_file(task: ExtractTask | Member) -> Iterator[OpenFile]:

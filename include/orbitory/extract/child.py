@@ -98,12 +98,13 @@ def _work(
 
 
 def _allow_seconds(seconds: float, task: ExtractTask) -> None:
-    """CPU seconds that this unit may use, on top of what the process has used; SIGXCPU ends it."""
-    size = unit_size(task)
+    """CPU seconds that this unit may use, on top of what the process has used; SIGXCPU ends it.
+
+    Where the machine allows less, that holds.
+    """
+    wanted = int(time.process_time() + _CPU_SHARE * allowance(seconds, unit_size(task))) + 1
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(
-        resource.RLIMIT_CPU, (int(time.process_time() + _CPU_SHARE * allowance(seconds, size)) + 1, hard)
-    )
+    resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def unit_size(task: ExtractTask) -> int:

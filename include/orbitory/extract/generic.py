@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from orbitory.extract import ExtractTask, OpenFile, open_file, quick_check, sole_granule, warning
 from orbitory.extract.container import is_set_member
-from orbitory.extract.hdf5 import hdf5_findings
+from orbitory.extract.hdf5_objects import hdf5_findings
 from orbitory.extract.header import Header, text
 from orbitory.extract.netcdf import netcdf_findings
 from orbitory.extract.raster import DRIVERS, read_raster
@@ -51,7 +52,7 @@ def _arrays(task: ExtractTask, source: OpenFile, kind: str) -> Extraction:
     return Extraction(kind=kind, granules=(granule,), findings=tuple(findings), header=header.packed())
 
 
-def _discovered(granule: GranuleFacts, attributes: dict[str, Any], findings: list[Finding]) -> GranuleFacts:
+def _discovered(granule: GranuleFacts, attributes: Mapping[str, Any], findings: list[Finding]) -> GranuleFacts:
     """Place and time by the Attribute Convention for Data Discovery (ACDD 1.3), where the file follows it."""
     start, end = (_time(attributes.get(f"time_coverage_{edge}")) for edge in ("start", "end"))
     if start and end and end >= start and granule.sensing_start is None:

@@ -29,20 +29,24 @@ _LONGEST = timedelta(days=1)
 class Attributes:
     """Attributes of one object, unwrapped: each accessor gives None for what is missing, fill, or of another kind."""
 
-    raw: dict[str, Any]
+    raw: Mapping[str, Any]
     path: str = ""
 
     def values(self, name: str) -> list[Any]:
         """All elements, flat."""
         value = self.raw.get(name)
-        return [] if value is None else value.reshape(-1).tolist()
+        if value is None or isinstance(value, list):
+            return value or []
+        return value.reshape(-1).tolist() if hasattr(value, "reshape") else [value]
 
     def text(self, name: str) -> str | None:
         """First element as text."""
-        values = self.values(name)
-        if not values:
-            return None
-        value = values[0]
+        value = self.raw.get(name)
+        if not isinstance(value, str):
+            values = self.values(name)
+            if not values:
+                return None
+            value = values[0]
         found = text(value).strip() if isinstance(value, bytes | str) else str(value)
         return None if found.upper() in _NONE else found
 

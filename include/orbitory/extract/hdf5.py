@@ -283,12 +283,3 @@ def _chunks(dataset: Any, plan: Any, shape: tuple[int, ...]) -> Iterator[tuple[t
         if any(at >= n for at, n in zip(start, shape, strict=True)):
             continue
         yield start, tuple(min(step, n - at) for at, step, n in zip(start, chunk, shape, strict=True))
-
-
-def hdf5_findings(source: OpenFile, header: Header) -> list[Finding]:
-    """Read the whole file; close it whatever happens."""
-    file = open_hdf5(source)
-    try:
-        return read_everything(file, source.size, header)
-    finally:
-        file.close()

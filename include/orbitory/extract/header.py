@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 #: Characters of JSON that one file's header may take; more is cut, visibly.
 HEADER_LIMIT = 4 << 20
-_TEXT_LIMIT = 32_768
-_LIST_LIMIT = 512
+TEXT_LIMIT = 32_768
+LIST_LIMIT = 512
 _DEPTH_LIMIT = 16
 
 
 def text(value: bytes | str) -> str:
     """Foreign text, made harmless; undecodable bytes as ``\\xNN``. What fixed-length fields pad with NUL is dropped."""
     if isinstance(value, str):
-        if value.isascii() and "\0" not in value and len(value) <= _TEXT_LIMIT:
+        if value.isascii() and "\0" not in value and len(value) <= TEXT_LIMIT:
             return value
         data = value.encode("utf-8", "surrogatepass")
     else:
         data = value
     data = data.rstrip(b"\0")
-    if data.isascii() and b"\0" not in data and len(data) <= _TEXT_LIMIT:
+    if data.isascii() and b"\0" not in data and len(data) <= TEXT_LIMIT:
         return data.decode("ascii")
-    shown = data[:_TEXT_LIMIT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-    return shown if len(data) <= _TEXT_LIMIT else f"{shown}… ({len(data)} bytes)"
+    shown = data[:TEXT_LIMIT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    return shown if len(data) <= TEXT_LIMIT else f"{shown}… ({len(data)} bytes)"
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -42,10 +43,10 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > _DEPTH_LIMIT:
         return "…"
     if isinstance(value, dict):
-        items = list(value.items())[:_LIST_LIMIT]
+        items = list(value.items())[:LIST_LIMIT]
         return {text(str(key)): plain(each, depth + 1) for key, each in items}
     if isinstance(value, list | tuple):
-        return [plain(each, depth + 1) for each in value[:_LIST_LIMIT]]
+        return [plain(each, depth + 1) for each in value[:LIST_LIMIT]]
     return _plain_array(value, depth) if hasattr(value, "tolist") else type(value).__name__
 
 
@@ -53,10 +54,17 @@ def _plain_array(value: Any, depth: int) -> Any:
     size, dimensions = getattr(value, "size", 1), getattr(value, "ndim", 0)
     if size == 1 and dimensions > 0:
         return plain(value.reshape(-1)[0], depth + 1)
-    if size > _LIST_LIMIT:
+    if size > LIST_LIMIT:
         return {"shape": list(value.shape), "first": plain(value.reshape(-1)[:16], depth + 1)}
     listed = (value.reshape(-1) if dimensions > 1 and 1 in value.shape else value).tolist()
     return str(listed)[:64] if hasattr(listed, "tolist") else plain(listed, depth + 1)
+
+
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+class Harmless(dict[str, Any]):
+    """Attributes whose names, and values that JSON knows, are what ``text`` and ``plain`` would make of them."""
 
 
 class Header:
@@ -64,7 +72,8 @@ class Header:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._objects: dict[str, Any] = {}
+        self._objects: dict[str, Mapping[str, Any]] = {}
+        self._encoded: dict[str, str] = {}
         self._left = HEADER_LIMIT
 
     @property
@@ -72,21 +81,35 @@ class Header:
         """Nothing more is taken."""
         return self._left <= 0
 
-    def add(self, path: bytes | str, attributes: dict[str, Any]) -> None:
+    def add(self, path: bytes | str, attributes: Mapping[str, Any]) -> None:
         """Keep ``attributes`` of the object at ``path``, if there is room."""
         if self.full or not attributes:
             return
-        kept = {text(name): plain(value) for name, value in attributes.items()}
-        self._left -= len(json.dumps(kept, allow_nan=False))
-        self._objects[text(path) if not self.full else "…"] = kept if not self.full else "cut: header too large"
+        kept = attributes
+        try:
+            encoded = _encode(kept) if isinstance(kept, Harmless) else ""
+        except (TypeError, ValueError):  # bytes, NaN
+            encoded = ""
+        if not encoded:
+            kept = {text(name): plain(value) for name, value in attributes.items()}
+            encoded = _encode(kept)
+        self._keep(text(path), kept, encoded)
 
-    def of(self, path: str) -> dict[str, Any]:
+    def _keep(self, path: str, kept: Mapping[str, Any], encoded: str) -> None:
+        self._left -= len(encoded)
+        if self.full:
+            path, encoded = "…", '"cut: header too large"'
+        else:
+            self._objects[path] = kept
+        self._encoded[path] = encoded
+
+    def of(self, path: str) -> Mapping[str, Any]:
         """What was kept of the object at ``path``."""
-        kept = self._objects.get(path)
-        return kept if isinstance(kept, dict) else {}
+        return self._objects.get(path, {})
 
     def packed(self) -> bytes:
         """Compressed JSON; empty when there is nothing."""
-        if not self._objects:
+        if not self._encoded:
             return b""
-        return zlib.compress(json.dumps(self._objects, allow_nan=False, separators=(",", ":")).encode(), 1)
+        members = ",".join(f"{_encode(path)}:{encoded}" for path, encoded in self._encoded.items())
+        return zlib.compress(f"{{{members}}}".encode(), 1)

@@ -10,19 +10,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from h5py import h5d, h5g, h5i, h5o
+from h5py import h5g
 
 from orbitory.errors import DataError
-from orbitory.extract import ExtractTask, open_file, quick_check, warning
+from orbitory.extract import ExtractTask, OpenFile, open_file, quick_check, warning
 from orbitory.extract.faults import FAULTS, fault
 from orbitory.extract.granule import Attributes, granule_facts
-from orbitory.extract.hdf5 import attributes, check_reach, children, open_hdf5, read_everything
-from orbitory.extract.header import Header, text
+from orbitory.extract.hdf5 import check_reach, open_hdf5, read_everything
+from orbitory.extract.hdf5_objects import LibraryObject, Thing, keep_attributes, tree_of
+from orbitory.extract.header import Header
 from orbitory.model import Extraction, Finding, GranuleFacts
 
-_GRANULE = re.compile(rb".*_Gran_(\d{1,6})")
+_GRANULE = re.compile(r".*_Gran_(\d{1,6})", re.ASCII)
 #: Name times are truncated to tenths; the first granule may begin a tenth later, and whole-second rounding was seen.
 _NAME_TOLERANCE = timedelta(seconds=1)
 
@@ -32,7 +32,6 @@ class _Product:
     """One collection in the file."""
 
     collection: str
-    group: Attributes
     granules: list[GranuleFacts]
     promised_granules: int | None = None
 
@@ -42,75 +41,86 @@ def extract(task: ExtractTask) -> Extraction:
 
     Raises DataError: ``metadata`` or ``time`` when what identifies a granule is missing, ``structure`` for damage.
     """
+    header, findings = Header(), list[Finding]()
     with open_file(task) as source:
         kind = quick_check(task.name, source.head, source.size)
         if kind != "hdf5":
             raise DataError("type", f"the first bytes are {kind}: expected hdf5")
-        findings: list[Finding] = []
-        header = Header()
-        file = open_hdf5(source)
-        try:
-            root = Attributes(attributes(file, findings))
-            products = _products(file, root, task, header, findings)
-            findings += check_reach(file) if task.checksummed else read_everything(file, source.size, header)
-        finally:
-            file.close()
+        top = tree_of(source, elements=not task.checksummed)
+        if top is not None:
+            root, products = _products(top, task, header, findings)
+            if not task.checksummed:
+                keep_attributes(top, header)
+        else:
+            root, products = _by_library(source, task, header, findings)
     _compare_with_name(task, root, products, findings)
     granules = tuple(granule for product in products for granule in product.granules)
     return Extraction(kind=kind, granules=granules, findings=tuple(findings), header=header.packed())
 
 
-def _products(
-    file: Any, root: Attributes, task: ExtractTask, header: Header, findings: list[Finding]
-) -> list[_Product]:
-    header.add("/", root.raw)
-    products: list[_Product] = []
+def _by_library(
+    source: OpenFile, task: ExtractTask, header: Header, findings: list[Finding]
+) -> tuple[Attributes, list[_Product]]:
+    file = open_hdf5(source)
     try:
-        top = h5g.open(file, b"/")
-        if b"Data_Products" not in children(top):
-            raise DataError("metadata", "no group Data_Products: not a JPSS product file")
-        group = h5g.open(file, b"Data_Products")
-        for name in sorted(children(group)):
-            collection = h5o.open(group, name)
-            if isinstance(collection, h5g.GroupID):
-                products.append(_product(collection, root, task, header, findings))
-    except FAULTS as error:
-        raise fault("Data_Products", error) from error
+        try:
+            top = LibraryObject(h5g.open(file, b"/"), "/", findings)
+            found = _products(top, task, header, findings)
+        except FAULTS as error:
+            raise fault("Data_Products", error) from error
+        findings += check_reach(file) if task.checksummed else read_everything(file, source.size, header)
+        return found
+    finally:
+        file.close()
+
+
+def _products(
+    top: Thing, task: ExtractTask, header: Header, findings: list[Finding]
+) -> tuple[Attributes, list[_Product]]:
+    """Attributes of the root, and the collections below Data_Products."""
+    root = Attributes(top.attributes)
+    header.add("/", root.raw)
+    if "Data_Products" not in top.members:
+        raise DataError("metadata", "no group Data_Products: not a JPSS product file")
+    parent = top.members["Data_Products"]
+    if not parent.is_group:
+        raise DataError("structure", "Data_Products cannot be read: it is not a group")
+    members = parent.members
+    groups = (members[name] for name in sorted(members))
+    products = [_product(group, root, task, header, findings) for group in groups if group.is_group]
     keys = [granule.key for product in products for granule in product.granules]
     if not keys:
         raise DataError("metadata", "no granule in Data_Products: expected datasets named <collection>_Gran_<n>")
     if len(keys) != len(set(keys)):
         raise DataError("metadata", f"the same granule id twice in one file: {_repeated(keys)}")
-    return products
+    return root, products
 
 
 def _repeated(keys: Sequence[str]) -> str:
     return ", ".join(sorted({key for key in keys if keys.count(key) > 1})[:3])
 
 
-def _product(
-    group: h5g.GroupID, root: Attributes, task: ExtractTask, header: Header, findings: list[Finding]
-) -> _Product:
-    path = text(h5i.get_name(group) or b"")
-    shared = Attributes(attributes(group, findings))
-    header.add(path, shared.raw)
-    collection = shared.text("N_Collection_Short_Name") or path.rpartition("/")[2]
-    product = _Product(collection=collection, group=shared, granules=[])
+def _product(group: Thing, root: Attributes, task: ExtractTask, header: Header, findings: list[Finding]) -> _Product:
+    shared = Attributes(group.attributes)
+    header.add(group.path, shared.raw)
+    collection = shared.text("N_Collection_Short_Name") or group.path.rpartition("/")[2]
+    product = _Product(collection=collection, granules=[])
     ids = {each: identifier for identifier, each in task.collections}
     numbered = []
-    for name in children(group):
+    members = group.members
+    for name in members:
         match = _GRANULE.fullmatch(name)
         if match:
             numbered.append((int(match[1]), name))
-        elif name.endswith(b"_Aggr"):
-            aggregate = Attributes(attributes(h5o.open(group, name), findings))
-            header.add(f"{path}/{text(name)}", aggregate.raw)
+        elif name.endswith("_Aggr"):
+            aggregate = Attributes(members[name].attributes)
+            header.add(members[name].path, aggregate.raw)
             product.promised_granules = aggregate.integer("AggregateNumberGranules")
     for _, name in sorted(numbered):
-        dataset = h5o.open(group, name)
-        if not isinstance(dataset, h5d.DatasetID):
-            raise DataError("metadata", f"{path}/{text(name)} is not a dataset")
-        own = Attributes(attributes(dataset, findings), f"{path}/{text(name)}")
+        dataset = members[name]
+        if not dataset.is_dataset:
+            raise DataError("metadata", f"{dataset.path} is not a dataset")
+        own = Attributes(dataset.attributes, dataset.path)
         header.add(own.path, own.raw)
         context = {"root": root, "group": shared, "own": own}
         product.granules.append(granule_facts(context, collection, ids.get(collection, collection), task, findings))

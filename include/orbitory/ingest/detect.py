@@ -130,7 +130,7 @@ def _decide(site: Site, source: Source, selection: Selection) -> tuple[list[Slic
     inventory.copy_in("copy_seen", seen_rows(scan(landing)))
     if not selection.dry_run:
         inventory.run("forget_withdrawn", source=source.name)
-    rows = inventory.all("candidates", source=source.name)
+    rows = inventory.stream("candidates", source=source.name)
     # A file that another run archived between our scan and this answer is gone by now; what still stands is new.
     root = os.fsencode(landing)
     files = [candidate(row) for row in rows if row["known"] or os.path.lexists(os.path.join(root, row["path"]))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from orbitory import outbox, receipts
+from orbitory import outages, outbox, receipts
 from orbitory.catalogue import Source
 from orbitory.inventory import Row
 from orbitory.model import OPEN_STATES, State
@@ -30,6 +30,10 @@ class RunReport:
     #: Bytes archived.
     bytes: int = 0
     seconds: float = 0.0
+    #: Files that were rejected, are in conflict or lost.
+    bad: int = 0
+    #: Whether every file of every batch met its fate and left the landing zone.
+    finished: bool = False
     #: Why the run failed, in words; empty when all is well.
     problems: tuple[str, ...] = ()
     #: The message about a failed run, as text; empty when nobody asked for one.
@@ -58,15 +62,22 @@ def report(site: Site, source_name: str, *, link: str = "", trouble: str = "") -
     May be repeated. A run without a row, unfinished batches, lost files, and rejects above the source's tolerance are
     problems; so is a ledger that does not balance, and ``trouble`` that the caller knows of. ``link``: where people
     read more; given, the message about a failed run goes to the outbox in the same transaction. Nothing waits for a
-    mail server.
+    mail server. A run that only an outage has stopped has no message: the outage was told when it began. A run that
+    leaves nothing undone ends the outages of its source.
     """
     source = site.catalogue.source(source_name)
     with site.inventory.transaction():
         result = _verdict(site, source, trouble)
-        if link and result.failed:
+        stopping: list[str] = []
+        if result.finished:
+            outages.end(site.inventory, source)
+        else:
+            stopping = outages.stopping(site.inventory, source, actor=site.actor)
+            result = replace(result, problems=(*result.problems, *stopping))
+        if link and result.failed and (result.bad or not stopping):
             about = {"actor": site.actor, "verdict": result.message, "link": link}
             result = replace(result, told=outbox.tell_failure(site.inventory, source, **about).text)
-        elif link:
+        elif link and not result.failed:
             outbox.withdraw_failure(site.inventory, source, actor=site.actor)
     receipts.acknowledge(site, source)
     if source.name == OUTPUTS:
@@ -87,7 +98,7 @@ def _verdict(site: Site, source: Source, trouble: str) -> RunReport:
     unfinished = site.inventory.all("unfinished_of_run", run=number)
     stuck = site.inventory.all("stuck_in_landing", source=source.name, run=number)
     result = _judge(run, rows, unfinished, stuck, source.reject_tolerance)
-    result = replace(result, problems=(*result.problems, *more))
+    result = replace(result, finished=result.finished and not trouble, problems=(*result.problems, *more))
     site.inventory.run("forget_statistics", run=number)
     site.inventory.run("write_statistics", run=number)
     verdict = "failed" if result.failed else "success"
@@ -122,6 +133,8 @@ def _judge(run: Row, rows: list[Row], unfinished: list[Row], stuck: list[Row], t
         detected=sum(counts.values()),
         bytes=sum(row["bytes"] for row in rows if row["state"] == State.ARCHIVED.value),
         seconds=run["seconds"],
+        bad=bad + lost,
+        finished=not (unfinished or still_open or stuck),
         problems=tuple(problems),
         told="",
         **counts,

@@ -15,6 +15,21 @@ SELECT id, source, recipients, subject, text, html, attachment_name, attachment,
 WHERE state = 'pending' AND next_try <= now() AND id > %(after)s AND (%(actor)s::text IS NULL OR actor = %(actor)s::text)
 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
+-- crowd: the due messages about failures, locked, of recipients who would have had more than so many of them within an hour; run: only
+-- whether the one about that run is among them
+WITH crowd AS (
+    SELECT recipients FROM outbox
+    WHERE kind = ANY (%(kinds)s) AND (state = 'pending' OR state = 'sent' AND sent_at > now() - interval '1 hour')
+    GROUP BY recipients HAVING count(*) > %(most)s
+)
+SELECT o.id, o.source, o.subject, o.recipients, o.created_at FROM outbox o JOIN crowd USING (recipients)
+WHERE o.state = 'pending' AND o.next_try <= now() AND o.kind = ANY (%(kinds)s)
+  AND (%(actor)s::text IS NULL OR o.actor = %(actor)s::text)
+ORDER BY o.id FOR UPDATE OF o SKIP LOCKED;
+
+-- fold_messages: these are told by one message
+UPDATE outbox SET state = 'dropped', last_error = 'told in one message with the others, ' || %(by)s WHERE id = ANY (%(ids)s);
+
 -- message_sent: the mail server took it
 UPDATE outbox SET state = 'sent', sent_at = clock_timestamp(), tries = tries + 1, last_error = NULL, attachment = NULL
 WHERE id = %(id)s;

@@ -1,0 +1,1 @@
+"""How fast the archive is, held against yardsticks that are measured beside it in the same minutes."""
