@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from orbitory.settings import CHECKOUT
+from table_projects import edit, run
 
 PROJECT = {
     "pytest.ini": (
@@ -48,19 +46,6 @@ def project(tmp_path: Path) -> Path:
         shutil.copy(CHECKOUT / "tests" / name, tmp_path / "tests")
     assert run(tmp_path, "--write-requirements", "--write-faults")[0] == 0
     return tmp_path
-
-
-def run(project: Path, *words: str) -> tuple[int, str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHON"))}
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
-def edit(project: Path, old: str, new: str) -> None:
-    file = project / "tests" / "test_it.py"
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
 
 
 @pytest.mark.parametrize("processes", [(), ("-n", "2")])

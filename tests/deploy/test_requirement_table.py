@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from orbitory.settings import CHECKOUT
+from table_projects import edit, run
 
 PROJECT = {
     "pytest.ini": "[pytest]\ntestpaths = tests\npythonpath = tests\nmarkers = req(*ids): x\n",
@@ -35,19 +33,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
     shutil.copy(CHECKOUT / "tests" / "requirements_table.py", tmp_path / "tests")
     return tmp_path
-
-
-def run(project: Path, *words: str) -> tuple[int, str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHON"))}
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
-def edit(project: Path, old: str, new: str) -> None:
-    file = project / "tests" / "test_it.py"
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
 
 
 def test_the_table_is_written_once_and_then_stays_the_same(project: Path) -> None:
