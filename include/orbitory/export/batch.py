@@ -17,6 +17,7 @@ from orbitory.errors import ConfigurationError, IntegrityError, Transient
 from orbitory.export.files import place, put_away
 from orbitory.export.work import Work, hold, let_go, set_hash
 from orbitory.inventory import Row
+from orbitory.inventory.locks import let_nothing_lean
 from orbitory.removal import blocked_by
 from orbitory.removal.back import relink
 from orbitory.removal.outcome import one_at_a_time, require_trash, trash_path
@@ -263,8 +264,7 @@ def _place(work: Work, number: int, rows: int) -> None:
     missing = put_away(work.there, departing, trash_path(set_hash(work.token), "").rstrip("/"))
     place(work.here, work.there, there.all("export_expected", **values), part=f"export-{work.token}/{number}")
     with there.transaction():
-        there.all("plan_lock")
-        there.one("lock_store")
+        let_nothing_lean(there)
         there.one("export_by_index")
         there.run("export_show_assets", **values)
         there.run("export_show_granules", **values)

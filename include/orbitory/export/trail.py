@@ -11,6 +11,7 @@ import logging
 
 from orbitory.export.work import Work
 from orbitory.inventory import Inventory
+from orbitory.inventory.locks import let_nothing_lean
 from orbitory.site import Site
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,7 @@ def trail(work: Work, batch: int | None = None) -> int:
                 return brought
             after = last
             with there.transaction():
-                there.all("plan_lock")  # nobody plans to make the same meanwhile
-                there.one("lock_store")
+                let_nothing_lean(there)  # nor plans to make the same meanwhile
                 _compare(here, there, work.site)
                 brought += _bring(work)
 

@@ -17,6 +17,7 @@ from orbitory.export.ledger import get, one_at_a_time, there_of
 from orbitory.export.sites import remote
 from orbitory.export.work import set_hash
 from orbitory.inventory import Inventory, Row
+from orbitory.inventory.locks import let_nothing_lean
 from orbitory.removal import blocked_by
 from orbitory.removal.outcome import one_at_a_time as removal_alone
 from orbitory.site import Site
@@ -116,8 +117,7 @@ def take_back(there: Site, export: int, token: str, batch: Row) -> int:
     leaving = {**values, "hash": bytes.fromhex(set_hash(token))}
     with removal_alone(there, patience_seconds=_PATIENCE_SECONDS):
         with inventory.transaction():
-            inventory.all("plan_lock")
-            inventory.one("lock_store")
+            let_nothing_lean(inventory)
             inventory.all("export_lock_items", **values)
             _require_free(there, export, token, batch)
             inventory.one("export_by_index")
@@ -130,8 +130,7 @@ def take_back(there: Site, export: int, token: str, batch: Row) -> int:
         put_away(there, inventory.all("export_came", **values), f"replaced/export-{token[:8]}")
         bring_back(there, inventory.all("export_left", **leaving))
         with inventory.transaction():
-            inventory.all("plan_lock")
-            inventory.one("lock_store")
+            let_nothing_lean(inventory)
             inventory.one("export_by_index")
             inventory.all("export_lock_back", **values)
             inventory.all("export_lock_files_back", **values)

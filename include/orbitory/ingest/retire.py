@@ -13,7 +13,7 @@ from orbitory.catalogue import Source
 from orbitory.errors import IntegrityError, OrbitoryError, Transient
 from orbitory.ingest.ledger import stat_in
 from orbitory.inventory import Row
-from orbitory.inventory.locks import Lock, alone
+from orbitory.inventory.locks import Lock, alone, let_nothing_lean
 from orbitory.mfp.rows import refresh
 from orbitory.removal.guard import blocked_by
 from orbitory.removal.outcome import require_trash
@@ -223,8 +223,7 @@ def _retire_all(site: Site, *, keys: Sequence[str] | None = None, source: str = 
         after = found[-1]["id"]
         require_trash(site)
         with inventory.transaction():
-            inventory.all("plan_lock")  # nobody plans with a file that is about to go
-            inventory.one("lock_store")  # no newcomer leans on it, and nobody doubts or withdraws what replaces it
+            let_nothing_lean(inventory)  # nor does anybody doubt or withdraw what replaces it
             numbers = [row["id"] for row in found]
             inventory.all("replaced_lock", assets=numbers)  # a hold at the last second is seen
             old = inventory.all("replaced_assets", assets=numbers, after=0, **asked)

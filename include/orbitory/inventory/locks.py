@@ -26,6 +26,15 @@ class Lock(IntEnum):
     SETTING_ASIDE = 7022
 
 
+def let_nothing_lean(inventory: Inventory) -> None:
+    """For this transaction: nobody plans to make something of what is about to go, and no newcomer leans on it.
+
+    Always in this order, so that no two wait for each other.
+    """
+    inventory.all("plan_lock")
+    inventory.one("lock_store")
+
+
 @contextmanager
 def alone(
     inventory: Inventory, work: Lock, about: object = "", *, patience_seconds: float | None = 0.0

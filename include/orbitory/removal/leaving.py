@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orbitory.errors import IntegrityError, Transient
-from orbitory.inventory import Inventory, Row
+from orbitory.inventory import Row
+from orbitory.inventory.locks import let_nothing_lean
 from orbitory.priority import rest
 from orbitory.removal.back import apart, bring_back, numbers, put_back, relink
 from orbitory.removal.found import find
@@ -28,12 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Called after each batch with the number of granules that are gone so far.
 Progress = Callable[[int], None]
-
-
-def lock(inventory: Inventory) -> None:
-    """For this transaction: nobody plans to make something of what is about to go, and no newcomer leans on it."""
-    inventory.all("plan_lock")
-    inventory.one("lock_store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +163,7 @@ class Leaving:
             return rows
         suspect = [row["asset_id"] for row in rows if row["asset_state"] == "suspect"]
         with inventory.transaction():
-            lock(inventory)
+            let_nothing_lean(inventory)
             rows = self._lock(rows)
             asked = numbers(rows, "granule_id")
             find(self.site, self.selection, among=asked)

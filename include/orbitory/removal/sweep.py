@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from orbitory.errors import ConfigurationError
 from orbitory.inventory import Row
+from orbitory.inventory.locks import let_nothing_lean
 from orbitory.priority import rest
 from orbitory.removal.apply import forget
 from orbitory.removal.found import Page
-from orbitory.removal.leaving import Leaving, Renamed, lock
+from orbitory.removal.leaving import Leaving, Renamed
 from orbitory.removal.outcome import Outcome, require_trash
 from orbitory.removal.plan import Plan, plan
 from orbitory.removal.selection import Selection
@@ -55,7 +56,7 @@ class Sweep:
         site.storage.prepare(holds_assets=True)
         require_trash(site)
         with site.inventory.transaction():
-            lock(site.inventory)
+            let_nothing_lean(site.inventory)
             found = plan(site, selection, page=replace(page, taken=True))
             if too_much := found.too_much():
                 raise ConfigurationError(f"{too_much}. Nothing of it was removed")
