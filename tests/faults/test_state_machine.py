@@ -281,12 +281,16 @@ def run(clone: Clone, number: int, examples: int, steps: int) -> str:
     return f"seed {number}: {examples} scenarios of up to {steps} steps, {Machine.kills} kills, 0 violations"
 
 
+#: What both tests provoke.
+ANY_ORDER = pytest.mark.fault(
+    "F01", "F02", "F03", "F04", "F05", "F06", "F27", "F28", "F51", how="any order of steps, kills and repetitions"
+)
+
+
 @pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
-@pytest.mark.fault(
-    "F01", "F02", "F03", "F04", "F05", "F06", "F27", "F28", "F51", how="any order of steps, kills and repetitions"
-)
+@ANY_ORDER
 def test_whatever_happens_in_whatever_order_nothing_is_lost(
     clone: Clone, record_property: Callable[[str, object], None]
 ) -> None:
@@ -299,9 +303,7 @@ def test_whatever_happens_in_whatever_order_nothing_is_lost(
 @pytest.mark.faults
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
-@pytest.mark.fault(
-    "F01", "F02", "F03", "F04", "F05", "F06", "F27", "F28", "F51", how="any order of steps, kills and repetitions"
-)
+@ANY_ORDER
 def test_whatever_happens_for_long_in_whatever_order_nothing_is_lost(
     clone: Clone, record_property: Callable[[str, object], None]
 ) -> None:
