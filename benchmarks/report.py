@@ -28,8 +28,8 @@ three rounds, on the same files in the same minutes. **A ratio is the yardstick'
 ours**, the median of the rounds: 1 is as fast as the yardstick, 2 twice as fast. A goal of "at most 1.5 times its time"
 is the ratio 0.67. Where the yardstick is a limit in seconds, the ratio is that limit divided by our time.
 
-Everything stands in the kernel's memory when it is read; the database is durable (`fsync` on), on the same disk, and
-set up as `make up` does it. Processor seconds are those of client, children and database together.
+What is read stands in the kernel's memory, unless a line says otherwise; the database is durable (`fsync` on), on the
+same disk, and set up as `make up` does it. Processor seconds are those of client, children and database together.
 """
 
 

@@ -20,7 +20,7 @@ from orbitory import ingest
 
 
 def _archive(bench: Bench) -> Case:
-    delivery = jpss(bench, "archive", bench.pick(200, 1_000, 12_000))
+    delivery = jpss(bench, "archive", bench.pick(200, 4_000, 12_000))
     step = Step(bench=bench, delivery=delivery, step=ingest.archive, name="archive")
     source, target = bench.home / "work" / "source", bench.home / "work" / "target"
 

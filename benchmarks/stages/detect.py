@@ -93,7 +93,7 @@ _actors = itertools.count(1)
 
 def _landing(bench: Bench) -> _Landing:
     settings = bench.site("detect")
-    known, ever = bench.pick((2_000, 10_000), (50_000, 250_000), (200_000, 1_000_000))
+    known, ever = bench.pick((2_000, 10_000), (200_000, 1_000_000), (200_000, 1_000_000))
     site = bench.opened("detect", open_site(actor="benchmark", settings=settings))
     landing = _Landing(bench=bench, settings=settings, site=site, known=known, new=known // 100)
     names = landing.deliver(known)

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from benchmarks.deliveries import Delivery, ingest_all, jpss, land
+from benchmarks.deliveries import Delivery, forget, ingest_all, jpss, land
 from benchmarks.site import Bench, environment, tool
 from benchmarks.stage import Case, Done, Side, Stage
 from orbitory.checksum import Hasher
@@ -140,10 +140,7 @@ def _fixity(bench: Bench) -> Case:
     files = archive.stored()
 
     def ready(side: Side) -> None:
-        for file in files:  # both read from disk
-            descriptor = os.open(file, os.O_RDONLY)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
+        forget(files)
 
     def ours() -> Done:
         with open_site(actor=f"benchmark/{next(_runs)}", settings=archive.settings) as site:

@@ -55,7 +55,7 @@ class _Material:
 
 
 def _material(bench: Bench) -> _Material:
-    delivery = jpss(bench, "store", bench.pick(200, 1_000, 12_000))
+    delivery = jpss(bench, "store", bench.pick(200, 4_000, 12_000))
     settings = bench.site("archived")
     land(delivery, settings)
     ingest_all(settings)
