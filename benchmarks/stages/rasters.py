@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +59,72 @@ def _gdalinfo(files: Sequence[Path]) -> Done:
     return Done(units=len(files))
 
 
-def _small(bench: Bench) -> Case:
+def _gdaltindex(files: Sequence[Path], index: Path) -> Done:
+    index.unlink(missing_ok=True)
+    line: list[str | Path] = [tool("gdaltindex"), "-f", "GPKG", "-t_srs", "EPSG:4326", index, *files]
+    subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return Done(units=len(files))
+
+
+_STAC = "import sys, rio_stac; [rio_stac.create_stac_item(each, with_raster=True) for each in sys.argv[1:]]"
+
+
+def _rio_stac(files: Sequence[Path]) -> Done:
+    tool("rio")  # of the same environment
+    line: list[str | Path] = [tool("python"), "-W", "ignore", "-c", _STAC, *files]
+    subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return Done(units=len(files))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Strips:
+    """Strips as NGA delivers them."""
+
+    folder: Path
+    files: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        """For people."""
+        each = sum(file.stat().st_size for file in self.files) / len(self.files)
+        return f"{len(self.files):,} strips of {each / 1e3:.0f} kB"
+
+
+def _strips(bench: Bench) -> _Strips:
     folder = bench.folder("strips")
     words = ["simulate", "--source", "nga", "--files", str(bench.pick(60, 600, 3_000))]
     words += ["--out", str(folder / "delivery"), "--manifest", str(folder / "truth.json")]
     command(bench.site("strips"), *words)
     truth: list[dict[str, Any]] = json.loads((folder / "truth.json").read_text())
     names = [row["name"] for row in truth if row["name"].lower().endswith(_IMAGES)]
-    files = [folder / "delivery" / name for name in names]
-    few = files[: bench.pick(5, 60, 200)]
-    each = sum(file.stat().st_size for file in files) / len(files)
+    return _Strips(folder=folder, files=tuple(folder / "delivery" / name for name in names))
+
+
+def _small(bench: Bench) -> Case:
+    strips = bench.once(_strips)
+    few = strips.files[: bench.pick(5, 60, 200)]
     return Case(
-        what=f"{len(files):,} strips of {each / 1e3:.0f} kB; the yardstick takes {len(few)}, by processor time",
-        ours=lambda: _check(folder, files),
+        what=f"{strips}; the yardstick takes {len(few)}, by processor time",
+        ours=lambda: _check(strips.folder, strips.files),
         theirs=lambda: _gdalinfo(few),
+    )
+
+
+def _indexed(bench: Bench) -> Case:
+    strips = bench.once(_strips)
+    return Case(
+        what=f"{strips}; the yardstick reads headers alone, by processor time",
+        ours=lambda: _check(strips.folder, strips.files),
+        theirs=lambda: _gdaltindex(strips.files, strips.folder / "index.gpkg"),
+    )
+
+
+def _items(bench: Bench) -> Case:
+    strips = bench.once(_strips)
+    few = strips.files[: bench.pick(5, 200, 1_000)]
+    return Case(
+        what=f"{strips}; the yardstick takes {len(few)} and reads statistics, by processor time",
+        ours=lambda: _check(strips.folder, strips.files),
+        theirs=lambda: _rio_stac(few),
     )
 
 
@@ -103,6 +156,26 @@ STAGES = (
         basis="cpu",
         needs=("gdalinfo",),
         floor=0.5,
+    ),
+    Stage(
+        name="rasters-and-gdaltindex",
+        yardstick="gdaltindex, one process",
+        goal=1.0,
+        unit="files",
+        prepare=_indexed,
+        basis="cpu",
+        needs=("gdaltindex",),
+        floor=0.02,
+    ),
+    Stage(
+        name="rasters-and-rio-stac",
+        yardstick="rio-stac with statistics, one process",
+        goal=1.0,
+        unit="files",
+        prepare=_items,
+        basis="cpu",
+        needs=("rio",),
+        floor=0.02,
     ),
     Stage(
         name="rasters-large",

@@ -11,9 +11,12 @@ Tried: rows one by one (6 times slower), a commit for each (100 times slower), a
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.deliveries import Delivery, Step, ingest_all, jpss, land
 from benchmarks.rows import Rows, make_tables, prebuilt
@@ -32,6 +35,25 @@ SELECT jsonb_build_object('type', 'Feature', 'stac_version', '1.0.0', 'id', 'g' 
     'assets', jsonb_build_object('data', jsonb_build_object('href', s.path)))::text
 FROM granule g JOIN granule_asset l ON l.granule_id = g.id JOIN asset s ON s.id = l.asset_id AND s.role = 'data'
 WHERE g.footprint IS NOT NULL"""
+# One document of Open Data Cube (eo3) for each; its grid is the footprint's box.
+_DOCUMENTS = """
+SELECT jsonb_build_object('$schema', 'https://schemas.opendatacube.org/dataset', 'id', md5(g.key)::uuid,
+    'product', '{"name": "benchmark"}'::jsonb, 'crs', 'epsg:4326', 'lineage', '{}'::jsonb,
+    'grids', jsonb_build_object('default', jsonb_build_object('shape', '[768, 3200]'::jsonb, 'transform',
+        jsonb_build_array((ST_XMax(g.footprint) - ST_XMin(g.footprint)) / 3200, 0, ST_XMin(g.footprint),
+                          0, (ST_YMin(g.footprint) - ST_YMax(g.footprint)) / 768, ST_YMax(g.footprint), 0, 0, 1))),
+    'properties', jsonb_build_object('datetime', lower(g.sensing), 'odc:processing_datetime', g.created,
+        'eo:platform', g.platform, 'eo:instrument', g.sensor, 'odc:file_format', 'HDF5'),
+    'measurements', jsonb_build_object('data', jsonb_build_object('path', s.path)))::text
+FROM granule g JOIN granule_asset l ON l.granule_id = g.id JOIN asset s ON s.id = l.asset_id AND s.role = 'data'
+WHERE g.footprint IS NOT NULL"""
+_CUBE_PRODUCT = {
+    "name": "benchmark",
+    "description": "granules of the benchmark",
+    "metadata_type": "eo3",
+    "metadata": {"product": {"name": "benchmark"}},
+    "measurements": [{"name": "data", "dtype": "uint16", "nodata": 0, "units": "1"}],
+}
 _COLLECTION = {
     "type": "Collection",
     "stac_version": "1.0.0",
@@ -51,6 +73,8 @@ class _Material:
     rows: Rows
     #: The same rows as STAC items, one a line.
     items: Path
+    #: And as documents of Open Data Cube.
+    documents: Path
     count: int
 
 
@@ -62,7 +86,10 @@ def _material(bench: Bench) -> _Material:
     items = bench.folder("items") / "items.ndjson"
     lines = [line for (line,) in bench.sql(settings, _ITEMS)]
     items.write_text("\n".join(lines) + "\n")
-    return _Material(delivery=delivery, rows=prebuilt(bench, settings), items=items, count=len(lines))
+    documents = items.with_name("documents.yaml")
+    documents.write_text("\n---\n".join(document for (document,) in bench.sql(settings, _DOCUMENTS)) + "\n")
+    rows = prebuilt(bench, settings)
+    return _Material(delivery=delivery, rows=rows, items=items, documents=documents, count=len(lines))
 
 
 def _slim(bench: Bench) -> Case:
@@ -135,6 +162,42 @@ def _peer(bench: Bench) -> Case:
     )
 
 
+def _cube(bench: Bench) -> Case:
+    material = bench.once(_material)
+    step = Step(bench=bench, delivery=material.delivery, step=ingest.store, name="store")
+    product = bench.folder("cube") / "product.yaml"
+    product.write_text(json.dumps(_CUBE_PRODUCT))
+    server = conninfo_to_dict(bench.cluster.uri("cube", "postgres"))  # it cannot read a socket's path in a URI
+    variables = {"ODC_DEFAULT_DB_URL": "postgresql:///cube", "PGHOST": str(server["host"]), "PGUSER": "postgres"}
+
+    def run(*words: str) -> None:
+        line = [tool("datacube"), *words]
+        done = subprocess.run(line, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"datacube {' '.join(words[:2])} failed: {(done.stdout + done.stderr).strip()[-1000:]}")
+
+    def ready(side: Side) -> None:
+        step.ready(side)
+        if side == "theirs":
+            for statement in ("DROP DATABASE IF EXISTS cube WITH (FORCE)", "CREATE DATABASE cube"):
+                bench.cluster.sql(statement)
+            run("system", "init")
+            run("product", "add", str(product))
+
+    def theirs() -> Done:
+        run("dataset", "add", "--ignore-lineage", "-p", "benchmark", str(material.documents))
+        if (count := int(bench.cluster.sql("SELECT count(*) FROM agdc.dataset", "cube"))) != material.count:
+            raise RuntimeError(f"datacube holds {count} of {material.count} documents")
+        return Done(units=material.count)
+
+    return Case(
+        what=f"rows of {material.delivery}; Open Data Cube: {material.count:,} documents of the same, start included",
+        ours=step.run,
+        theirs=theirs,
+        ready=ready,
+    )
+
+
 def _known(bench: Bench) -> Case:
     material = bench.once(_material)
     step = Step(bench=bench, delivery=material.delivery, step=ingest.store, name="store")
@@ -195,6 +258,17 @@ STAGES = (
         prepare=_known,
         slow=True,
         needs=("pypgstac",),
+        floor=0.5,
+    ),
+    Stage(
+        name="store-and-datacube",
+        yardstick="datacube dataset add, same rows as documents",
+        goal=20,
+        unit="files",
+        prepare=_cube,
+        sizes=("tiny", "full"),
+        slow=True,
+        needs=("datacube",),
         floor=0.5,
     ),
     Stage(
