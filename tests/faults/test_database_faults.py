@@ -110,7 +110,7 @@ def test_no_acknowledged_commit_is_lost_whenever_the_server_dies(
     settings = own.clone("crashes")
     problems, files, at_stake = [], {}, 0
     settled: dict[str, bytes] = {}
-    for moment in (*MOMENTS, "copy_seen", "copy_decided_file", "copy_outcome"):
+    for moment in (*MOMENTS, "copy_planned", "copy_decided_file", "copy_outcome"):
         contents = {f"{moment}/{n}.txt": f"{moment} {n}".encode() for n in range(100)}
         files |= put(settings.landing / SOURCE, contents).files
         truth = Truth(SOURCE, files)
