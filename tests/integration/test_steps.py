@@ -247,7 +247,7 @@ def test_an_inventory_that_only_answers_questions_is_waited_for(settings: Settin
     ):
         inventory._connection.execute("SET TRANSACTION READ ONLY")
         inventory.one("lock_detect", source="correlative")
-        inventory.run("create_seen")
+        inventory.run("create_planned")
         inventory.run("forget_extracted", ids=[1])
 
 
