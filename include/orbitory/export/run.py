@@ -112,12 +112,13 @@ def _follow(here: Site, there: Site, to: Remote) -> None:
 def _find_anew(here: Site, there: Site, to: Remote, row: Row) -> tuple[int, Preview]:
     """The differences now, in ``export_found``, which must be those of the preview; the number of their export."""
     selection = Selection.of_dict(row["selection"])
-    fresh = look(here, there, to, selection, files=row["files"])
+    again = row["state"] != "previewed"
+    fresh = look(here, there, to, selection, files=row["files"], shown=again)
     if fresh.hash != row["hex"] and not (fresh.empty and row["state"] in ("done", "undone")):
         raise ConfigurationError(_changed(row, fresh))
-    if row["state"] == "previewed":
-        return int(row["id"]), fresh
-    return keep(here, fresh, selection), fresh  # it was brought over before: this one is another
+    if again:
+        return keep(here, fresh, selection), fresh  # it was brought over before: this one is another
+    return int(row["id"]), fresh
 
 
 def _require_approval(fresh: Preview, approval: str) -> None:

@@ -208,8 +208,8 @@ INSERT INTO footprint_archive SELECT r.* FROM export_aside f LEFT JOIN export_ow
 CROSS JOIN LATERAL jsonb_populate_record(f, coalesce(o.own, '{}')) AS r ORDER BY r.granule_id;
 
 -- export_unlike: granules that did not become what they should; those that still leave are no question
-SELECT g.key FROM export_coming c JOIN granule g ON g.id = c.there_id LEFT JOIN export_content x ON x.id = c.there_id
-WHERE c.action <> 'removed' AND x.digest IS DISTINCT FROM c.digest ORDER BY g.key COLLATE "C" LIMIT %(limit)s;
+SELECT c.key FROM export_coming c LEFT JOIN export_content x ON x.id = c.there_id
+WHERE c.action <> 'removed' AND x.digest IS DISTINCT FROM c.digest ORDER BY c.key COLLATE "C" LIMIT %(limit)s;
 
 -- export_note_batch: where the batch stands. Its files move if something leaves, or comes: also that whose rows came without
 WITH told AS (
