@@ -171,6 +171,9 @@ WHERE a.batch_id = %(batch)s AND a.state = 'extracted' AND m.id = coalesce(a.uni
 -- lock_store: one batch decides at a time, so that two never both find a granule new
 SELECT pg_advisory_xact_lock(7004);
 
+-- lock_store_shared: nobody decides meanwhile; batches of an export come two at a time, for they share no granule
+SELECT pg_advisory_xact_lock_shared(7004);
+
 -- extracted_of_batch: granules of the batch's files, for the decision
 SELECT g.arrival_id, g.ordinal, g.file_id, g.product, g.key, g.version, g.created, g.sensor, g.sensing_start, g.search, f.kind
 FROM extracted_granule g JOIN extracted_file f USING (arrival_id) JOIN arrival a ON a.id = g.arrival_id
