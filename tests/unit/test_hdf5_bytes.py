@@ -271,7 +271,7 @@ def test_granules_are_the_same_whoever_reads_them(
 ) -> None:
     tasks = [_task(path, checksummed) for path in granules]
     found = [jpss.extract(task) for task in tasks]
-    monkeypatch.setattr(jpss, "tree_of", lambda source, *, elements: None)
+    monkeypatch.setattr(jpss, "tree_of", lambda source, **_: None)
     assert found == [jpss.extract(task) for task in tasks]
 
 
