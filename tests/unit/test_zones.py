@@ -119,6 +119,24 @@ def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the
     assert (storage.root / "a").read_bytes() == b"bytes"
 
 
+def test_careful_placing_syncs_the_bytes_and_then_the_name(
+    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    plain = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name, careful in (("a", False), ("b", True)):
+        (tmp_path / name).write_bytes(b"bytes")
+        (tmp_path / f"kept {name}").hardlink_to(tmp_path / name)  # so that it is copied
+        place(storage, tmp_path / name, f"sub/{name}", careful=careful)
+    assert synced == ["1", "sub"], "of the copy that need not be careful nothing: its batch is synced as a whole"
+
+
 def test_careful_placing_copies(tmp_path: Path, storage: Storage) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"bytes")

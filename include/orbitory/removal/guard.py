@@ -46,11 +46,11 @@ class Limits:
     def exceeded(self, share: Share) -> bool:
         """Whether this much of a sensor needs approval.
 
-        >>> counts = (1, 2), (2, 2), (11, 900), (1001, 10**6)
+        >>> counts = (1, 2), (2, 2), (11, 900), (1001, 10**6), (11, 1_100), (1_000, 10**6)
         >>> [Limits().exceeded(Share(sensor="WV02", items=n, held=held)) for n, held in counts]
-        [False, True, True, True]
+        [False, True, True, True, False, False]
         >>> [Limits(both=True).exceeded(Share(sensor="x", items=n, held=held)) for n, held in counts]
-        [False, False, False, False]
+        [False, False, False, False, False, False]
         >>> [Limits(share=0.01, items=0, both=True).exceeded(Share(sensor="x", items=1, held=n)) for n in (10, 99, 100)]
         [True, True, False]
         """
