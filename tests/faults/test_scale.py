@@ -21,6 +21,8 @@ LARGE = 100 * 10**9
 MOST_MB = 400
 #: Detect holds every name that it found until it has cut the batches; that is so much of each.
 MOST_BYTES_A_NAME = 1_700
+#: Before a command: an interpreter of its own, whose memory holds nothing else.
+FRESH = ("env",)
 #: Most memory that this process ever had, in MB. Not ru_maxrss: through vfork and exec that tells the parent's, too.
 PEAK = r"""
 import re
@@ -50,11 +52,10 @@ def test_a_million_names_in_one_folder_are_few_batches_in_bounded_memory(
     os.utime(landing / "0", (0, 0))
     folder = os.open(landing, os.O_RDONLY)
     for number in range(NAMES):
-        descriptor = os.open(f"{number:07}.txt", os.O_CREAT | os.O_WRONLY, dir_fd=folder)
-        os.utime(descriptor, (0, 0))
-        os.close(descriptor)
+        os.mknod(name := f"{number:07}.txt", dir_fd=folder)
+        os.utime(name, (0, 0), dir_fd=folder)
     os.close(folder)
-    told = json.loads(kills.python(settings, "-c", DETECT, patience=2_500).stdout)
+    told = json.loads(kills.python(settings, "-c", DETECT, strace=FRESH, patience=2_500).stdout)
     print(told)
     assert told["files"] == NAMES + 1
     assert told["batches"] <= 1_000
@@ -81,7 +82,8 @@ children = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
 print("peak", *(peak(pid) for pid in ("self", *children)), file=sys.stderr)
 sys.exit(code)
 """
-    done = kills.python(settings, "-c", script, "ingest", "correlative", "--workers", "1", "--json", patience=2_500)
+    words = ("-c", script, "ingest", "correlative", "--workers", "1", "--json")
+    done = kills.python(settings, *words, strace=FRESH, patience=2_500)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["archived"] == 1
     peak = re.search(r"peak (\d+) (\d+)", done.stderr)
