@@ -1,10 +1,10 @@
 """Export to another site.
 
 Technique: each granule with all its files is one number that the database computes; keys that fall into buckets
-with equal sums are not read. What goes is poured from COPY into COPY unread, batch by batch.
+with equal sums are not read. What goes is poured from COPY into COPY unread, two batches at a time.
 Limit: the indexes of the other side; the yardstick writes the same rows into the same ones, but compares nothing,
 checks no foreign key, keeps no trail and cannot be taken back.
-Tried: rows one by one (50 times slower), a foreign data wrapper (no faster), two processes (no gain on two cores).
+Tried: rows one by one (50 times slower), a foreign data wrapper (no faster).
 """
 
 from __future__ import annotations

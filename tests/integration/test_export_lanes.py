@@ -110,7 +110,6 @@ def test_what_takes_the_place_of_something_comes_alone_and_after_what_is_added(s
     assert sites.preview(files=False).counts["added"] == 20
 
 
-@pytest.mark.fault("F51", how="SIGKILL while two batches of rows are on their way")
 @pytest.mark.req("N8", "F51")
 @pytest.mark.slow
 @pytest.mark.timeout(600)
