@@ -130,8 +130,9 @@ def test_a_try_that_goes_on_after_another_one_is_overtaken_and_writes_nothing(
     truth = breaking.deliver(site, SOURCE)
     run = site.start(SOURCE, workers=1)
     task = site.await_running(*run, task_id="partition.extract")["pid"]
-    site.until(lambda: {"verified", "extracted"} <= site.states().keys())
-    with breaking.stopped(site, supervisor := breaking.parent_of(task), task):
+    supervisor = breaking.parent_of(task)
+    site.until(lambda: breaking.has_children(task))  # it has its claim, and waits for the process of the parsers
+    with breaking.stopped(site, supervisor, task):
         assert "verified" in site.states(), "the step had ended"
         first = breaking.sessions(site).keys()
         if why == "cleared":
