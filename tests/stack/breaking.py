@@ -87,6 +87,11 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def has_children(pid: int) -> bool:
+    """Whether a process has started another one."""
+    return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
 def sessions(stage: Stage) -> dict[int, bool]:
     """Who is connected to the inventory, and whether in the middle of a transaction."""
     rows = stage.rows(

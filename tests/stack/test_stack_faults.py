@@ -128,25 +128,26 @@ def test_a_try_that_goes_on_after_another_one_is_overtaken_and_writes_nothing(
 ) -> None:
     digest = quiet(SOURCE, breaking.PLAIN)
     truth = breaking.deliver(site, SOURCE)
-    run = site.start(SOURCE, workers=1)
+    run = site.start(SOURCE, pattern="plain_*", workers=1)  # one batch
     task = site.await_running(*run, task_id="partition.extract")["pid"]
-    site.until(lambda: {"verified", "extracted"} <= site.states().keys())
-    with breaking.stopped(site, supervisor := breaking.parent_of(task), task):
+    supervisor = breaking.parent_of(task)
+    site.until(lambda: breaking.has_children(task))  # it has its claim, and waits for the process of the parsers
+    with breaking.stopped(site, supervisor, task):
         assert "verified" in site.states(), "the step had ended"
         first = breaking.sessions(site).keys()
         if why == "cleared":
             site.api.clear(*run, "partition.extract", 0)
-        only_report_failed(site, run)
+        assert site.finish(*run) == "success"
+        assert site.states() == {"archived": breaking.PLAIN}
         (again,) = [each for each in site.api.tasks(*run) if each["task_id"] == "partition.extract"]
         assert again["try_number"] == 2
-        ends_as_quiet(site, truth, digest)
         history = site.rows("SELECT * FROM event ORDER BY id")
-        assert first & breaking.sessions(site).keys(), "the first try is still connected"
+        assert first & breaking.sessions(site).keys(), "the first try is connected no more"
         os.kill(task, signal.SIGCONT)  # before its supervisor learns that nobody wants it any more
         site.until(lambda: not first & breaking.sessions(site).keys())
-    assert Path(f"/proc/{supervisor}").exists()
     site.until(lambda: "another try has taken over batch" in log_of(site, *run, "partition.extract", 1))
     assert site.rows("SELECT * FROM event ORDER BY id") == history
+    site.orbitory("ingest", SOURCE, "--workers", "1", expect=1)
     ends_as_quiet(site, truth, digest)
 
 
