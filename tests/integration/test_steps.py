@@ -135,7 +135,9 @@ def test_other_bytes_under_the_intended_name_of_a_file_that_goes_back_stay_where
     intended = settings.storage / "correlative" / "text" / "a.txt"
     intended.parent.mkdir(parents=True)
     intended.write_bytes(b"of somebody else")
-    do(settings, batch, "archive")
+    with open_site(actor="dag/run1", settings=settings) as site:
+        tally = ingest.archive(site, batch)
+    assert (tally.done, tally.left) == (0, 1)
     assert states(settings) == {"a.txt": "waiting"}
     assert intended.read_bytes() == b"of somebody else" and (landing / "a.txt").read_bytes() == b"changed"
 
