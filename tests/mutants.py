@@ -43,6 +43,7 @@ TESTS = {
         f"{_STRIPS}_unit_that_changes_while_it_is_archived_leaves_nothing_in_storage_and_is_taken_again",
         f"{_STRIPS}_tile_shares_metadata_that_are_suspect_and_its_delivery_makes_them_whole",
         f"{_REGISTER}_every_good_file_gets_its_rows_and_the_tree_is_untouched",
+        f"{_INGEST}_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names",
         "tests/faults/test_io_errors.py::test_what_a_failed_sync_left_is_never_believed_even_after_a_kill",
     ),
     "ingest/ledger.py": (

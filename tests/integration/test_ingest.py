@@ -138,17 +138,17 @@ def test_a_selection_leaves_the_rest_alone(settings: Settings, deliver: Deliver)
 
 @pytest.mark.fault("F28", how="other bytes under an archived name, by each policy")
 @pytest.mark.parametrize(
-    ("policy", "fate", "current"),
+    ("policy", "fate", "current", "zones"),
     [
-        ("error", "conflict", b"one"),
-        ("skip", "duplicate", b"one"),
-        ("version", "archived", b"two"),
-        ("replace", "archived", b"two"),
+        ("error", "conflict", b"one", ("storage", "quarantine")),
+        ("skip", "duplicate", b"one", ("storage", "trash")),
+        ("version", "archived", b"two", ("storage", "storage")),
+        ("replace", "archived", b"two", ("trash", "storage")),
     ],
 )
 @pytest.mark.req("G25")
 def test_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names(
-    settings: Settings, tmp_path: Path, policy: str, fate: str, current: bytes
+    settings: Settings, tmp_path: Path, policy: str, fate: str, current: bytes, zones: tuple[str, str]
 ) -> None:
     catalogue = tmp_path / "catalogue"
     shutil.copytree(settings.catalogue, catalogue)
@@ -170,12 +170,12 @@ def test_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names(
     with connect(settings.database, actor="test") as inventory:
         held = [(settings.storage / row["path"]).read_bytes() for row in inventory.all("current_dump")]
     assert held == [current]
-    everywhere = [
-        path.read_bytes()
-        for zone in (settings.storage, settings.quarantine, settings.trash)
-        for path in zone.rglob("day.txt")
+    stands = [
+        (path.read_bytes(), zone)
+        for zone in ("storage", "quarantine", "trash")
+        for path in getattr(settings, zone).rglob("day.txt")
     ]
-    assert sorted(everywhere) == [b"one", b"two"], "neither delivery was thrown away"
+    assert sorted(stands) == [(b"one", zones[0]), (b"two", zones[1])], "neither delivery was thrown away"
 
 
 def test_rejected_files_stand_in_quarantine_with_their_sidecars_and_a_note(settings: Settings) -> None:

@@ -127,6 +127,21 @@ def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_arc
     assert states(settings) == {"a.txt": "archived"}
 
 
+def test_other_bytes_under_the_intended_name_of_a_file_that_goes_back_stay_where_they_are(settings: Settings) -> None:
+    landing = land(settings, "a.txt")
+    batch = begin(settings)
+    do(settings, batch, "verify", "extract", "store")
+    (landing / "a.txt").write_bytes(b"changed")
+    intended = settings.storage / "correlative" / "text" / "a.txt"
+    intended.parent.mkdir(parents=True)
+    intended.write_bytes(b"of somebody else")
+    with open_site(actor="dag/run1", settings=settings) as site:
+        tally = ingest.archive(site, batch)
+    assert (tally.done, tally.left) == (0, 1)
+    assert states(settings) == {"a.txt": "waiting"}
+    assert intended.read_bytes() == b"of somebody else" and (landing / "a.txt").read_bytes() == b"changed"
+
+
 @pytest.mark.fault("F26", how="gone between detect and archive")
 def test_a_file_that_vanished_is_lost_and_said_so(settings: Settings) -> None:
     landing = land(settings, "a.txt", "b.txt")
