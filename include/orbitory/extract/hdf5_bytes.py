@@ -12,8 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from orbitory.extract.hdf5_chunks import Budget, check_elements
-from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported, name_in
 from orbitory.extract.hdf5_layouts import Node, known, layout_of, learn
+from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported, name_in
 from orbitory.extract.hdf5_space import Space
 
 _DEPTH_LIMIT, _PATH_LIMIT = 64, 1024
