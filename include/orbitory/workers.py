@@ -1,6 +1,6 @@
 """Foreign bytes are handed to C parsers only behind this wall: in a confined child process that may die.
 
-One nursery process (a fresh interpreter: no descriptor, credential or lock of ours reaches it) imports the parsers once
+One nursery process (a fresh interpreter: no descriptor, credential or lock of ours reaches it) imports parsers once
 and forks a worker in milliseconds whenever one is needed: at first, after 500 files, after a crash. Tasks are sent
 ahead, so a small file costs no round trip; answers are validated before anything else sees them.
 """
@@ -78,11 +78,11 @@ class _Died(Exception):
 class _Worker:
     """One confined process: what is posted to it, and what it answers, in the same order."""
 
-    def __init__(self, readable: Path, seconds: float, memory_bytes: int) -> None:
+    def __init__(self, readable: Path, seconds: float, memory_bytes: int, extractor: str) -> None:
         self._seconds = seconds
         self._posted = self.answered = 0
         self._nursery = nursery()
-        self._socket, self._pid = self._nursery.worker(os.fsencode(readable), seconds, memory_bytes)
+        self._socket, self._pid = self._nursery.worker(os.fsencode(readable), seconds, memory_bytes, extractor)
         self._socket.setblocking(False)
         self._inbox, self._outbox = bytearray(), bytearray()
         self._poll = select.poll()
@@ -230,11 +230,11 @@ class Isolated:
             if task is None:
                 return
             waiting.append(task)
-            self._started(()).post(task)
+            self._started(task, ()).post(task)
 
-    def _started(self, unanswered: Iterable[ExtractTask]) -> _Worker:
+    def _started(self, first: ExtractTask, unanswered: Iterable[ExtractTask]) -> _Worker:
         if self._worker is None:
-            self._worker = _Worker(self._readable, self._timeout, self._memory)
+            self._worker = _Worker(self._readable, self._timeout, self._memory, first.extractor)
             for task in unanswered:
                 self._worker.post(task)
         return self._worker
@@ -243,7 +243,7 @@ class Isolated:
         """The result of the first waiting task. Raises _Died when it is to be tried again."""
         task = waiting[0]
         try:
-            answer = self._started(waiting).answer(task)
+            answer = self._started(task, waiting).answer(task)
         except _Died as died:
             status = self._end()
             overrun = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU

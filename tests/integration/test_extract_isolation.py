@@ -282,7 +282,7 @@ def test_a_parser_that_cannot_be_loaded_is_a_configuration_error(
     broken.write_text("raise ImportError('libhdf5.so: cannot open shared object file')")
     monkeypatch.setitem(nurseries._SETTINGS, "PYTHONPATH", f"{tmp_path}:{CHECKOUT / 'include'}")
     with pytest.raises(ConfigurationError, match=r"libhdf5\.so"):
-        nurseries.Nursery()
+        nurseries.Nursery().worker(b"/", 1.0, 1 << 30, "jpss")
 
 
 CONFINED = """

@@ -1,4 +1,4 @@
-"""The isolated side of ``workers``: a nursery that has imported every parser, and the workers that it forks.
+"""The isolated side of ``workers``: a nursery that imports the parsers it is asked for, and the workers that it forks.
 
 The nursery reads no foreign byte. A worker is confined, then answers tasks in order over its own socket. It sends JSON,
 never pickles: what it says may be the words of a file that took it over. Run as
@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from orbitory.errors import DataError, NotReady, Transient
-from orbitory.extract import EXTRACTORS, Extractor, ExtractTask, load
+from orbitory.extract import Extractor, ExtractTask, load
 from orbitory.extract.header import text
 from orbitory.extract.sandbox import confine
 from orbitory.model import Extraction
@@ -42,14 +42,8 @@ _CPU_SHARE = 0.8
 
 def nursery(control: socket.socket) -> None:
     """Serve the parent until it closes the connection: fork workers, end them, say how they ended."""
-    try:
-        extractors = {name: load(name) for name in EXTRACTORS}
-    except ImportError as error:
-        control.send(json.dumps({"failed": str(error)}).encode())
-        return
+    extractors: dict[str, Extractor] = {}
     libraries = _libraries()
-    gc.collect()
-    gc.freeze()
     control.send(b'{"ready": true}')
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 65_536, 1)
@@ -59,12 +53,31 @@ def nursery(control: socket.socket) -> None:
         if "end" in request:
             control.send(json.dumps({"status": _end(request["end"])}).encode())
             continue
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            _work(socket.socket(fileno=descriptors[0]), request, libraries, extractors)
-        os.close(descriptors[0])
-        control.send(json.dumps({"pid": pid}).encode())
+        with socket.socket(fileno=descriptors[0]) as channel:
+            control.send(json.dumps(_worker(control, channel, request, libraries, extractors)).encode())
+
+
+def _worker(
+    control: socket.socket,
+    channel: socket.socket,
+    request: dict[str, Any],
+    libraries: list[Path],
+    extractors: dict[str, Extractor],
+) -> dict[str, Any]:
+    """Fork one; what to tell of it. It imports nothing that another has needed before."""
+    name = request["extractor"]
+    if name not in extractors:
+        try:
+            extractors[name] = load(name)
+        except ImportError as error:
+            return {"failed": str(error)}
+        gc.collect()
+        gc.freeze()
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        _work(channel, request, libraries, extractors)
+    return {"pid": pid}
 
 
 def _libraries() -> list[Path]:
@@ -92,6 +105,8 @@ def _work(
         while frame := stream.read(TASK_FRAME.size):
             task = _decode_task(stream.read(*TASK_FRAME.unpack(frame)))
             _allow_seconds(request["seconds"], task)
+            if task.extractor not in extractors:  # rare, and possible: libraries stay readable
+                extractors[task.extractor] = load(task.extractor)
             channel.sendall(answer(task, extractors[task.extractor]))
         os._exit(0)
     except BaseException:  # noqa: BLE001 - the top of a process: say why it ends, then end
