@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from orbitory.errors import DataError, NotReady, Transient
-from orbitory.extract import Extractor, ExtractTask, load
+from orbitory.extract import Extractor, ExtractTask, Member, load
 from orbitory.extract.header import text
 from orbitory.extract.sandbox import confine
 from orbitory.model import Extraction
@@ -131,7 +131,8 @@ def _allow_seconds(seconds: float, task: ExtractTask) -> None:
 def unit_size(task: ExtractTask) -> int:
     """Bytes of the file and of those that are read with it; where they were not verified, as far as they are there."""
     size = 0
-    for each in (task, *task.members):
+    files: tuple[ExtractTask | Member, ...] = (task, *task.members)
+    for each in files:
         with suppress(OSError):
             size += each.stat.size if each.stat else os.stat(each.path, follow_symlinks=False).st_size
     return size
