@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from orbitory.ingest.batches import Bounds, cut
 from orbitory.ingest.detect import BatchRef, fill_planned, insert_batches, recover, start_run
 from orbitory.ingest.ledger import stat_in
 from orbitory.ingest.report import RunReport, report
-from orbitory.ingest.run import work_all
+from orbitory.ingest.run import processes, work_all
 from orbitory.ingest.units import MANIFEST_BYTES, Candidate, Look, group, read_manifest
 from orbitory.inventory import Row
 from orbitory.settings import Settings
@@ -157,8 +157,10 @@ class _Registration:
 
     def work(self, batches: Sequence[BatchRef]) -> Iterator[Exception]:
         """Do the steps of every batch; yields what failed."""
-        with closing(work_all(self.site.settings, self.site.actor, batches, self.workers)) as results:
-            for failure in results:
+        with ExitStack() as stack:
+            pool = stack.enter_context(processes(self.workers, "spawn")) if self.workers > 1 else None
+            results = work_all(self.site.settings, self.site.actor, batches, pool)
+            for failure in stack.enter_context(closing(results)):
                 if failure is not None:
                     log.error("a batch failed: %s", failure)
                     yield failure

@@ -12,8 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from orbitory.extract.hdf5_chunks import Budget, check_elements
-from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported, name_in
 from orbitory.extract.hdf5_layouts import Node, known, layout_of, learn
+from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported, name_in
 from orbitory.extract.hdf5_space import Space
 
 _DEPTH_LIMIT, _PATH_LIMIT = 64, 1024
@@ -38,12 +38,12 @@ def read_tree(data: bytes, *, elements: bool, like: str = "") -> Node:
                     check_elements(space, storage, budget)
                 return root
         root = _node(space, space.root, "/", space.root_table)
-        layout = layout_of(space, root)
+        taken = layout_of(space, root)
         for node in root.walk():
             if node.storage is not None:
                 check_elements(space, node.storage, budget)
-        if layout is not None:
-            learn(key, layout)
+        if taken is not None:
+            learn(key, taken)
     except (struct.error, IndexError, ValueError) as error:
         raise Unsupported("a structure is cut off") from error
     return root

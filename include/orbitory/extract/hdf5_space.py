@@ -41,7 +41,7 @@ class Space:
             self.root = self._new_superblock()
         else:
             raise Unsupported(f"superblock version {version}")
-        #: What the superblock says but for the file's end; of files with the same, metadata may stand at the same places.
+        #: What the superblock says but for the file's end.
         self.form = (version, base, self.root, self.root_table, self.symbols_k, self.groups_k, self.chunks_k)
 
     def claim(self, address: int, size: int) -> int:
