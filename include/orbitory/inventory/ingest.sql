@@ -181,7 +181,7 @@ WHERE a.batch_id = %(batch)s AND a.state = 'extracted' AND m.id = coalesce(a.uni
 SELECT pg_advisory_xact_lock(7004);
 
 -- extracted_of_batch: granules of the batch's files, for the decision
-SELECT g.arrival_id, g.ordinal, g.file_id, g.product, g.key, g.version, g.created, g.sensor, g.sensing_start, g.search, f.kind
+SELECT g.arrival_id, g.ordinal, g.file_id, g.key, g.version, g.created, g.path, f.kind
 FROM extracted_granule g JOIN extracted_file f USING (arrival_id) JOIN arrival a ON a.id = g.arrival_id
 WHERE a.batch_id = %(batch)s AND a.state = 'extracted' ORDER BY g.arrival_id, g.ordinal;
 
