@@ -8,18 +8,21 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from cloning import Clone
 from ingesting import Truth, agree, check, digest_of, ledger
+from orbitory import ingest as ingest_steps
 from orbitory.catalogue import load
 from orbitory.ingest import Selection
 from orbitory.ingest.run import ingest
 from orbitory.inventory import connect
 from orbitory.settings import Settings
 from orbitory.simulate import simulate
+from orbitory.site import open_site
 
 Deliver = Callable[..., Truth]
 
@@ -117,6 +120,35 @@ def test_a_renamed_temporary_file_leaves_no_trace_of_its_old_name(settings: Sett
     report = check(ingest(settings, "correlative"))
     assert (report.detected, report.archived) == (1, 1)
     assert ledger(settings) == {"a.txt": ("archived", "")}
+
+
+@pytest.mark.parametrize("page", [1, 2, 10_000])
+def test_detect_takes_in_what_no_batch_holds_and_nothing_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(import_module("orbitory.ingest.detect"), "_PAGE", page)
+    landing = settings.landing / "correlative"
+    (landing / "a").mkdir(parents=True)
+
+    def deliver(*names: str) -> None:
+        for name in names:
+            (landing / name).write_text(name)
+            os.utime(landing / name, (0, 0))
+
+    def detect(run: str) -> int:
+        with open_site(actor=run, settings=settings) as site:
+            return sum(batch.count for batch in ingest_steps.detect(site, "correlative").batches)
+
+    deliver("a/1.txt", "a-2.txt", "b.txt", "gone.txt.part", "stays.txt.part", "z.txt.part")
+    assert detect("dag/1") == 3
+    deliver("a/0.txt", "a/2.txt", "zz.txt")
+    for name in ("gone.txt.part", "z.txt.part"):
+        (landing / name).unlink()
+    assert detect("dag/2") == 3
+    assert {name: state for name, (state, _) in ledger(settings).items()} == {
+        **dict.fromkeys(("a/0.txt", "a/1.txt", "a/2.txt", "a-2.txt", "b.txt", "zz.txt"), "detected"),
+        "stays.txt.part": "waiting",
+    }
 
 
 def test_a_rehearsal_writes_nothing(settings: Settings, deliver: Deliver) -> None:

@@ -17,6 +17,7 @@ from orbitory.zones import (
     has_writer,
     is_regular,
     move,
+    names_below,
     open_beneath,
     read_small,
     scan,
@@ -50,6 +51,17 @@ def test_scan_reports_every_name_but_folders_and_follows_no_link(tmp_path: Path)
     os.mkfifo(landing / "fifo")
     found = {seen.path: seen.regular for seen in scan(landing)}
     assert found == {b"deep/a\nb": True, b"\xff": True, b"link": False, b"fifo": False}
+
+
+def test_names_alone_come_in_the_order_of_their_bytes_whatever_folders_they_stand_in(tmp_path: Path) -> None:
+    names = [b"a-b", b"a/b/c", b"a/b-c", b"a/z", b"a0", b"\xff/x", b"z"]
+    for name in names:
+        path = tmp_path / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = list(names_below(tmp_path))
+    assert found == sorted(names)
+    assert set(found) == {seen.path for seen in scan(tmp_path)}
 
 
 @pytest.mark.fault("F34", how="names that climb, links in folders")

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from orbitory.catalogue import Source
@@ -18,10 +17,6 @@ from orbitory.site import Site
 
 #: How long a claim is respected without a sign of life, by the database's clock.
 LEASE = "30 minutes"
-
-
-#: Columns of ``apply_outcome``.
-_OUTCOME = ("ids", "states", "reasons", "details", "digests", "quarantine_paths")
 
 
 class Overtaken(Transient):
@@ -113,14 +108,18 @@ class Claim:
         """Move the files on, inside ``writing``. Raises Overtaken when some were moved by another."""
         if not outcomes:
             return
-        each = columns(
-            ((o.id, o.state.value, o.reason, o.detail, o.digest, o.quarantine_path) for o in outcomes), _OUTCOME
+        inventory = self.site.inventory
+        inventory.run("create_outcome")
+        inventory.copy_in(
+            "copy_outcome",
+            ((o.id, o.state.value, o.reason, self.stage, o.detail, o.digest, o.quarantine_path) for o in outcomes),
         )
-        moved = self.site.inventory.run("apply_outcome", batch=self.batch, stage=self.stage, **each)
+        moved = inventory.run("apply_outcome", batch=self.batch)
         if moved != len(outcomes):
             raise Overtaken(
                 f"batch {self.batch}: {len(outcomes) - moved} files were moved on by another try; nothing written"
             )
+        inventory.run("drop_outcome")
 
 
 def claim(site: Site, batch: int, stage: str) -> Claim:
@@ -172,13 +171,3 @@ def set_back(held: Claim, rows: Iterable[Row], reason: str, detail: str) -> Iter
 def ids(works: Iterable[Work]) -> list[int]:
     """Numbers of the units' main files."""
     return [work.main["id"] for work in works]
-
-
-def columns(rows: Iterable[tuple[Any, ...]], names: Sequence[str]) -> dict[str, list[Any]]:
-    """Rows as one list for each column, as ``unnest`` takes them.
-
-    >>> columns([(1, "a"), (2, "b")], ["ids", "names"])
-    {'ids': [1, 2], 'names': ['a', 'b']}
-    """
-    found = list(rows)
-    return {name: [row[place] for row in found] for place, name in enumerate(names)}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from orbitory.duplicates import Known
-from orbitory.ingest.ledger import Claim, Work, claim, columns, ids
+from orbitory.ingest.ledger import Claim, Work, claim, ids
 from orbitory.ingest.plan import Plan, arrived, decide_all, edition_of, paths
 from orbitory.ingest.retire import clear_landing
 from orbitory.inventory import Row
@@ -74,8 +74,10 @@ def _known(granules: Iterable[Row], files: Iterable[Row]) -> Known:
 def _write(held: Claim, plan: Plan, contested: Sequence[str]) -> None:
     inventory, source = held.site.inventory, held.source
     types = held.site.catalogue.types_of(source)
-    granules = columns(plan.granules, ("units", "ordinals", "ranks"))
-    files = columns(plan.files, ("arrivals", "leads", "paths", "roles", "kinds"))
+    inventory.run("create_decided")
+    inventory.run("create_decided_granule")
+    inventory.copy_in("copy_decided_file", plan.files)
+    inventory.copy_in("copy_decided_granule", plan.granules)
     inventory.run(
         "store_granules",
         source=source.name,
@@ -83,15 +85,18 @@ def _write(held: Claim, plan: Plan, contested: Sequence[str]) -> None:
         classifications=json.dumps({i: t.classification for t in types if t.classification for i in (*t.ids, t.name)}),
         keep=source.keep_days,
         keep_days=json.dumps({i: t.keep_days for t in types if t.keep_days is not None for i in (*t.ids, t.name)}),
-        **granules,
     )
-    inventory.run("store_files", batch=held.batch, in_place=held.in_place, **files)
-    inventory.run("store_links", arrivals=files["arrivals"], leads=files["leads"], **granules)
+    inventory.run("store_assets", in_place=held.in_place)
+    inventory.run("store_links")
     if plan.joins:
-        inventory.run("store_joins", **columns(plan.joins, ("joining", "keepers")), **granules)
+        inventory.run("create_decided_join")
+        inventory.copy_in("copy_decided_join", plan.joins)
+        inventory.run("store_joins")
+    inventory.run("store_arrivals", batch=held.batch)
     if plan.duplicates:
-        duplicates = columns(plan.duplicates, ("arrivals", "keepers", "reasons"))
-        inventory.run("store_duplicates", batch=held.batch, **duplicates)
+        inventory.run("create_decided_duplicate")
+        inventory.copy_in("copy_decided_duplicate", plan.duplicates)
+        inventory.run("store_duplicates", batch=held.batch)
     if contested:
         inventory.run("rank_versions", keys=list(contested))
         inventory.run("prefer_packaging", keys=list(contested))

@@ -118,15 +118,21 @@ FROM arrival a LEFT JOIN asset s ON s.id = a.asset_id
 WHERE a.batch_id = %(batch)s AND a.state = %(state)s
 ORDER BY coalesce(a.sensing_start, '-infinity'), a.path;
 
+-- create_outcome: what a step decided for each file, for this transaction
+CREATE TEMP TABLE outcome (id bigint PRIMARY KEY, state text, reason text, stage text, detail text, digest bytea, quarantine_path bytea)
+ON COMMIT DROP;
+
+-- copy_outcome: load the outcomes
+COPY outcome FROM STDIN;
+
 -- apply_outcome: move the files on; those set back to waiting leave their batch
-UPDATE arrival a SET state = o.state, reason = o.reason, stage = %(stage)s, detail = o.detail,
+UPDATE arrival a SET state = o.state, reason = o.reason, stage = o.stage, detail = o.detail,
     digest = coalesce(o.digest, a.digest), quarantine_path = o.quarantine_path,
     batch_id = CASE WHEN o.state = 'waiting' THEN NULL ELSE a.batch_id END,
     unit_id = CASE WHEN o.state = 'waiting' THEN NULL ELSE a.unit_id END,
     asset_id = CASE WHEN o.state = 'waiting' THEN NULL ELSE a.asset_id END,
     changed_at = CASE WHEN o.state = 'waiting' THEN now() ELSE a.changed_at END
-FROM unnest(%(ids)s::bigint[], %(states)s::text[], %(reasons)s::text[], %(details)s::text[], %(digests)s::bytea[], %(quarantine_paths)s::bytea[])
-    AS o (id, state, reason, detail, digest, quarantine_path)
+FROM outcome o
 WHERE a.id = o.id AND a.batch_id = %(batch)s AND a.state IN ('detected', 'verified', 'extracted', 'stored');
 
 -- landed_final: files that met their fate but whose names may still stand in landing
@@ -148,6 +154,9 @@ UPDATE arrival SET landed = false WHERE id = ANY (%(ids)s);
 UPDATE arrival SET landed = false, quarantine_path = NULL,
     detail = concat_ws('; ', detail, 'its bytes were gone from landing before they could be moved aside')
 WHERE id = ANY (%(ids)s);
+
+-- drop_outcome: make room for the next outcomes of the same transaction
+DROP TABLE outcome;
 
 -- lock_landing: one at a time takes names out of a source's landing folder
 SELECT pg_advisory_xact_lock(7003, hashtext(%(source)s));
@@ -175,7 +184,7 @@ SELECT pg_advisory_xact_lock(7004);
 SELECT pg_advisory_xact_lock_shared(7004);
 
 -- extracted_of_batch: granules of the batch's files, for the decision
-SELECT g.arrival_id, g.ordinal, g.file_id, g.product, g.key, g.version, g.created, g.sensor, g.sensing_start, g.search, f.kind
+SELECT g.arrival_id, g.ordinal, g.file_id, g.key, g.version, g.created, g.path, f.kind
 FROM extracted_granule g JOIN extracted_file f USING (arrival_id) JOIN arrival a ON a.id = g.arrival_id
 WHERE a.batch_id = %(batch)s AND a.state = 'extracted' ORDER BY g.arrival_id, g.ordinal;
 
@@ -191,6 +200,33 @@ WHERE g.key = ANY (%(keys)s) AND (g.state IN ('stored', 'archived', 'withdrawn')
 -- known_paths: files that stand, or will stand, under these names
 SELECT path, digest FROM asset WHERE path = ANY (%(paths)s) AND state <> 'deleted';
 
+-- create_decided: what store decided, for this transaction
+CREATE TEMP TABLE decided_file (arrival_id bigint PRIMARY KEY, unit_id bigint, path text, role text, kind text) ON COMMIT DROP;
+CREATE INDEX ON decided_file (unit_id);
+CREATE INDEX ON decided_file (path);
+
+-- create_decided_granule: versions as ranked by store, for this transaction
+CREATE TEMP TABLE decided_granule (arrival_id bigint, ordinal integer, version_rank integer, PRIMARY KEY (arrival_id, ordinal))
+ON COMMIT DROP;
+
+-- create_decided_duplicate: newcomers that the archive already holds, for this transaction
+CREATE TEMP TABLE decided_duplicate (arrival_id bigint PRIMARY KEY, keeper text, reason text) ON COMMIT DROP;
+
+-- create_decided_join: files that the archive holds already and that a new image of theirs needs too, for this transaction
+CREATE TEMP TABLE decided_join (unit_id bigint, path text) ON COMMIT DROP;
+
+-- copy_decided_join: load them
+COPY decided_join FROM STDIN;
+
+-- copy_decided_file: load the final paths
+COPY decided_file FROM STDIN;
+
+-- copy_decided_granule: load the ranks
+COPY decided_granule FROM STDIN;
+
+-- copy_decided_duplicate: load the duplicates
+COPY decided_duplicate FROM STDIN;
+
 -- store_granules: intent rows of granules not yet known
 INSERT INTO granule (source, product, key, version, version_rank, created, state, platform, sensor, collection, sensing,
                      orbit, footprint, area_km2, search, classification, expires_at)
@@ -199,57 +235,49 @@ SELECT DISTINCT ON (e.key, d.version_rank, e.created)
        CASE WHEN e.sensing_start IS NOT NULL THEN tstzrange(e.sensing_start, e.sensing_end, '[]') END, e.orbit, e.footprint, e.area_km2, e.search,
        coalesce(e.classification, %(classifications)s::jsonb ->> e.product, %(classification)s),
        now() + least(e.keep_days, nullif(coalesce((%(keep_days)s::jsonb ->> e.product)::integer, %(keep)s), 0)) * interval '1 day'
-FROM unnest(%(units)s::bigint[], %(ordinals)s::integer[], %(ranks)s::integer[]) AS d (arrival_id, ordinal, version_rank)
-JOIN extracted_granule e USING (arrival_id, ordinal) JOIN arrival a ON a.id = d.arrival_id
+FROM decided_granule d JOIN extracted_granule e USING (arrival_id, ordinal)
+JOIN arrival a ON a.id = d.arrival_id
 ORDER BY e.key, d.version_rank, e.created, coalesce(a.sensing_start, '-infinity'), a.path
 ON CONFLICT (key, version_rank, created) WHERE state <> 'deleted' DO NOTHING;
 
--- store_files: intent rows of the files, with their final paths, and the arrivals that point to them; findings and header stand
--- with the file that leads its unit
-WITH decided AS (
-    SELECT * FROM unnest(%(arrivals)s::bigint[], %(leads)s::bigint[], %(paths)s::text[], %(roles)s::text[], %(kinds)s::text[])
-        AS d (arrival_id, unit_id, path, role, kind)
-), made AS (
-    INSERT INTO asset (path, in_place, role, state, kind, size, digest, checksums, findings, header)
-    SELECT d.path, %(in_place)s, d.role, 'stored', d.kind, a.size, a.digest, a.announced,
-           CASE WHEN d.arrival_id = d.unit_id THEN f.findings ELSE '[]' END,
-           CASE WHEN d.arrival_id = d.unit_id THEN f.header ELSE ''::bytea END
-    FROM decided d JOIN arrival a ON a.id = d.arrival_id JOIN extracted_file f ON f.arrival_id = d.unit_id
-    ORDER BY d.path
-    RETURNING id, path
-)
-UPDATE arrival a SET state = 'stored', stage = 'store', asset_id = made.id
-FROM decided d JOIN made ON made.path = d.path
-WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
+-- store_assets: intent rows of the files, with their final paths; findings and header stand with the file that leads its unit
+INSERT INTO asset (path, in_place, role, state, kind, size, digest, checksums, findings, header)
+SELECT d.path, %(in_place)s, d.role, 'stored', d.kind, a.size, a.digest, a.announced,
+       CASE WHEN d.arrival_id = d.unit_id THEN f.findings ELSE '[]' END,
+       CASE WHEN d.arrival_id = d.unit_id THEN f.header ELSE ''::bytea END
+FROM decided_file d JOIN arrival a ON a.id = d.arrival_id JOIN extracted_file f ON f.arrival_id = d.unit_id
+ORDER BY d.path;
 
 -- store_links: which files hold which granules: an image its own, what stands beside it all of its unit
 INSERT INTO granule_asset (granule_id, asset_id)
-SELECT DISTINCT g.id, a.asset_id
-FROM unnest(%(units)s::bigint[], %(ordinals)s::integer[], %(ranks)s::integer[]) AS d (arrival_id, ordinal, version_rank)
-JOIN extracted_granule e USING (arrival_id, ordinal)
+SELECT DISTINCT g.id, s.id
+FROM decided_granule d JOIN extracted_granule e USING (arrival_id, ordinal)
 JOIN granule g ON g.key = e.key AND g.version_rank = d.version_rank AND g.created IS NOT DISTINCT FROM e.created
               AND g.state IN ('stored', 'archived', 'withdrawn')
-JOIN unnest(%(arrivals)s::bigint[], %(leads)s::bigint[]) AS f (arrival_id, unit_id) ON f.unit_id = d.arrival_id
-JOIN arrival a ON a.id = f.arrival_id AND (a.role <> 'data' OR a.id = e.file_id)
-ORDER BY g.id, a.asset_id;
+JOIN decided_file f ON f.unit_id = d.arrival_id AND (f.role <> 'data' OR f.arrival_id = e.file_id)
+JOIN asset s ON s.path = f.path AND s.state = 'stored'
+ORDER BY g.id, s.id;
 
 -- store_joins: files that the archive holds already and that a new image of theirs needs too
 INSERT INTO granule_asset (granule_id, asset_id)
 SELECT DISTINCT g.id, s.id
-FROM unnest(%(joining)s::bigint[], %(keepers)s::text[]) AS j (unit_id, path)
-JOIN unnest(%(units)s::bigint[], %(ordinals)s::integer[], %(ranks)s::integer[]) AS d (arrival_id, ordinal, version_rank)
-     ON d.arrival_id = j.unit_id
-JOIN extracted_granule e USING (arrival_id, ordinal)
+FROM decided_join j
+JOIN decided_granule d ON d.arrival_id = j.unit_id JOIN extracted_granule e USING (arrival_id, ordinal)
 JOIN granule g ON g.key = e.key AND g.version_rank = d.version_rank AND g.created IS NOT DISTINCT FROM e.created
               AND g.state IN ('stored', 'archived', 'withdrawn')
 JOIN asset s ON s.path = j.path AND s.state IN ('stored', 'archived', 'suspect')
 ORDER BY g.id, s.id
 ON CONFLICT DO NOTHING;
 
+-- store_arrivals: the files' intent is committed with their final place
+UPDATE arrival a SET state = 'stored', stage = 'store', asset_id = s.id
+FROM decided_file d JOIN asset s ON s.path = d.path AND s.state = 'stored'
+WHERE a.id = d.arrival_id AND a.batch_id = %(batch)s AND a.state = 'extracted';
+
 -- store_duplicates: the newcomers' intent is to go, once the stored copy was read again
 UPDATE arrival a SET state = 'stored', stage = 'store', reason = d.reason, asset_id = s.id,
     detail = 'the archive holds it as ' || d.keeper
-FROM unnest(%(arrivals)s::bigint[], %(keepers)s::text[], %(reasons)s::text[]) AS d (arrival_id, keeper, reason)
+FROM decided_duplicate d
 JOIN LATERAL (SELECT id FROM asset WHERE path = d.keeper AND (state IN ('stored', 'archived', 'suspect')
                   OR state = 'deleted' AND removal <> 'withdrawn' AND d.reason = 'skipped')
               ORDER BY state = 'deleted', id DESC LIMIT 1) s ON true
