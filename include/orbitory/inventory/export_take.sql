@@ -132,8 +132,8 @@ ANALYZE export_asked (asset_id);
 SELECT q.asset_id, s.id, s.path, s.state IN ('stored', 'deleting') AS busy, s.digest = q.digest AS same, q.gone
 FROM export_asked q JOIN asset s ON s.path = q.path AND s.state <> 'deleted'
 UNION ALL
-SELECT q.asset_id, d.id, q.path, false, true, true FROM export_asked q
-CROSS JOIN LATERAL (SELECT x.id FROM asset x WHERE x.digest = q.digest AND x.path = q.path AND x.state = 'deleted'
+SELECT q.asset_id, d.id, d.path, false, true, true FROM export_asked q
+CROSS JOIN LATERAL (SELECT x.id, x.path FROM asset x WHERE x.digest = q.digest AND x.path = q.path AND x.state = 'deleted'
                     ORDER BY x.id DESC LIMIT 1) d
 WHERE q.gone AND NOT EXISTS (SELECT FROM asset v WHERE v.path = q.path AND v.state <> 'deleted' AND v.digest = q.digest)
 ORDER BY path;
