@@ -127,10 +127,11 @@ def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_arc
     assert states(settings) == {"a.txt": "archived"}
 
 
+@pytest.mark.parametrize("stands_in_both", [False, True])
 def test_a_move_to_quarantine_that_was_not_recorded_is_recorded_by_the_next_try(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, stands_in_both: bool
 ) -> None:
-    land(settings, "a.txt")
+    landing = land(settings, "a.txt")
     land(settings, "a.txt.md5", content=b"0" * 32)
     batch, plain = begin(settings), Inventory.run
 
@@ -142,7 +143,11 @@ def test_a_move_to_quarantine_that_was_not_recorded_is_recorded_by_the_next_try(
     with monkeypatch.context() as patch, pytest.raises(Transient, match="connection is gone"):
         patch.setattr(Inventory, "run", cut_short)
         do(settings, batch, "verify")
+    if stands_in_both:  # as after half a move between two file systems
+        (moved,) = settings.quarantine.rglob("a.txt")
+        (landing / "a.txt").hardlink_to(moved)
     do(settings, batch, *STEPS)
+    assert not (landing / "a.txt").exists()
     with psycopg.connect(settings.database) as connection:
         kept = connection.execute("SELECT quarantine_path FROM arrival WHERE state = 'rejected'").fetchall()
     assert len(kept) == 2 and all((settings.quarantine / os.fsdecode(path)).is_file() for (path,) in kept)

@@ -117,6 +117,16 @@ def test_a_copy_of_an_earlier_try_is_taken_for_what_it_is(tmp_path: Path, storag
     assert (storage.root / "a").stat().st_ino == copied
 
 
+@pytest.mark.parametrize("stands", [False, True])
+def test_what_is_given_back_stands_in_landing_alone(tmp_path: Path, storage: Storage, stands: bool) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    place(storage, tmp_path / "file", "a")
+    if not stands:
+        (tmp_path / "file").unlink()
+    storage.give_back("a", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"bytes" and not (storage.root / "a").exists()
+
+
 def test_what_cannot_be_read_does_not_agree(tmp_path: Path, storage: Storage) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a").write_bytes(b"bytes")
