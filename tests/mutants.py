@@ -43,6 +43,7 @@ TESTS = {
         f"{_STRIPS}_unit_that_changes_while_it_is_archived_leaves_nothing_in_storage_and_is_taken_again",
         f"{_STRIPS}_tile_shares_metadata_that_are_suspect_and_its_delivery_makes_them_whole",
         f"{_REGISTER}_every_good_file_gets_its_rows_and_the_tree_is_untouched",
+        f"{_REGISTER}_a_registered_file_that_changes_before_its_rows_appear_is_rejected_where_it_stands",
         f"{_INGEST}_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names",
         "tests/faults/test_io_errors.py::test_what_a_failed_sync_left_is_never_believed_even_after_a_kill",
     ),
@@ -229,7 +230,7 @@ def main() -> int:
     asked = parser.parse_args()
     modules = asked.module or list(TESTS)
     todo = chosen(modules, asked.sample)
-    explained = DOCUMENT.read_text() if DOCUMENT.exists() else ""
+    explained = " ".join(DOCUMENT.read_text().split())  # labels may be broken into lines there
     with tempfile.TemporaryDirectory(prefix="mutants-") as home:
         free = SimpleQueue[Bench]()
         for number in range(asked.workers):

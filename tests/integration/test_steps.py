@@ -13,7 +13,7 @@ from blake3 import blake3
 from orbitory import ingest
 from orbitory.errors import IntegrityError, Transient
 from orbitory.ingest import ledger
-from orbitory.inventory import connect
+from orbitory.inventory import Inventory, connect
 from orbitory.model import State
 from orbitory.settings import Settings
 from orbitory.site import open_site
@@ -125,6 +125,32 @@ def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_arc
     os.utime(landing / "a.txt", (0, 0))
     do(settings, begin(settings, "dag/run2"), *STEPS, actor="dag/run2")
     assert states(settings) == {"a.txt": "archived"}
+
+
+@pytest.mark.parametrize("stands_in_both", [False, True])
+def test_a_move_to_quarantine_that_was_not_recorded_is_recorded_by_the_next_try(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, stands_in_both: bool
+) -> None:
+    landing = land(settings, "a.txt")
+    land(settings, "a.txt.md5", content=b"0" * 32)
+    batch, plain = begin(settings), Inventory.run
+
+    def cut_short(inventory: Inventory, query: str, **values: object) -> int:
+        if query == "left_landing":
+            raise Transient("the connection is gone")
+        return plain(inventory, query, **values)
+
+    with monkeypatch.context() as patch, pytest.raises(Transient, match="connection is gone"):
+        patch.setattr(Inventory, "run", cut_short)
+        do(settings, batch, "verify")
+    if stands_in_both:  # as after half a move between two file systems
+        (moved,) = settings.quarantine.rglob("a.txt")
+        (landing / "a.txt").hardlink_to(moved)
+    do(settings, batch, *STEPS)
+    assert not (landing / "a.txt").exists()
+    with psycopg.connect(settings.database) as connection:
+        kept = connection.execute("SELECT quarantine_path FROM arrival WHERE state = 'rejected'").fetchall()
+    assert len(kept) == 2 and all((settings.quarantine / os.fsdecode(path)).is_file() for (path,) in kept)
 
 
 def test_other_bytes_under_the_intended_name_of_a_file_that_goes_back_stay_where_they_are(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from blake3 import blake3
 from orbitory.errors import IntegrityError, Transient
 from orbitory.storage import Storage, set_aside
 from orbitory.zones import (
+    INCOMING,
     SENTINEL,
     FileSystemSync,
     has_writer,
@@ -119,6 +120,32 @@ def test_placing_twice_is_harmless(tmp_path: Path, storage: Storage) -> None:
     assert (storage.root / "a").read_bytes() == b"bytes"
 
 
+def test_a_copy_of_an_earlier_try_is_taken_for_what_it_is(tmp_path: Path, storage: Storage) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    (tmp_path / "kept by its sender").hardlink_to(tmp_path / "file")  # so that it is copied
+    place(storage, tmp_path / "file", "a")
+    copied = (storage.root / "a").stat().st_ino
+    place(storage, tmp_path / "file", "a")
+    assert (storage.root / "a").stat().st_ino == copied
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_what_is_given_back_stands_in_landing_alone(tmp_path: Path, storage: Storage, stands: bool) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    place(storage, tmp_path / "file", "a")
+    if not stands:
+        (tmp_path / "file").unlink()
+    storage.give_back("a", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"bytes" and not (storage.root / "a").exists()
+
+
+def test_what_cannot_be_read_does_not_agree(tmp_path: Path, storage: Storage) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a").write_bytes(b"bytes")
+    (storage.root / "linked").symlink_to(tmp_path / "elsewhere")
+    assert not storage.agrees("linked/a", blake3(b"bytes").digest())
+
+
 @pytest.mark.fault("F33", how="a file with a second hard link")
 def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the_archive(
     tmp_path: Path, storage: Storage
@@ -131,7 +158,7 @@ def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the
     assert (storage.root / "a").read_bytes() == b"bytes"
 
 
-def test_careful_placing_syncs_the_bytes_and_then_the_name(
+def test_a_careful_copy_and_a_repair_sync_the_bytes_and_then_the_name(
     tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
@@ -147,6 +174,10 @@ def test_careful_placing_syncs_the_bytes_and_then_the_name(
         (tmp_path / f"kept {name}").hardlink_to(tmp_path / name)  # so that it is copied
         place(storage, tmp_path / name, f"sub/{name}", careful=careful)
     assert synced == ["1", "sub"], "of the copy that need not be careful nothing: its batch is synced as a whole"
+    synced.clear()
+    with (tmp_path / "a").open("rb") as source:
+        storage.repair(source.fileno(), "sub/c", blake3(b"bytes").digest(), part="2/c", aside=tmp_path / "aside")
+    assert synced == ["c", "sub"]
 
 
 def test_careful_placing_copies(tmp_path: Path, storage: Storage) -> None:
@@ -156,6 +187,7 @@ def test_careful_placing_copies(tmp_path: Path, storage: Storage) -> None:
     assert not (storage.root / "a").samefile(file)
     assert (storage.root / "a").read_bytes() == b"bytes"
     storage.discard_incoming(1)
+    assert not (storage.root / INCOMING / "1").exists()
     assert sorted(path.name for path in storage.root.rglob("*") if path.is_file()) == [SENTINEL, "a"]
 
 
