@@ -58,7 +58,9 @@ class _Form:
 
     #: The one that the layout was taken from.
     node: Node
-    #: For each attribute the number of its field, and how to read it.
+    #: Of its attributes.
+    names: tuple[str, ...]
+    #: For each of them the number of its field, and how to read it.
     reads: tuple[tuple[int, Callable[[bytes], Told]], ...]
     #: Of the members.
     members: dict[str, _Form]
@@ -69,7 +71,7 @@ class _Form:
         """The node with these values."""
         node, attributes = self.node, self.node.attributes
         if self.reads:
-            attributes = Harmless(tuple(attributes), [read(values[number]) for number, read in self.reads])
+            attributes = Harmless(self.names, [read(values[number]) for number, read in self.reads])
         members = {name: form.filled(values) if form.varies else form.node for name, form in self.members.items()}
         return Node(node.path, attributes, members, node.storage)
 
@@ -124,7 +126,9 @@ def _form(node: Node, space: Space, numbers: dict[int, int]) -> _Form:
     places = {field.form.name: (starts[field.block] + field.start, field.form.decode) for field in fields if field.form}
     reads = tuple((numbers[place], decode) for place, decode in (places[name] for name in node.attributes))
     members = {name: _form(each, space, numbers) for name, each in node.members.items()}
-    return _Form(node, reads, members, bool(reads) or any(each.varies for each in members.values()))
+    return _Form(
+        node, tuple(node.attributes), reads, members, bool(reads) or any(each.varies for each in members.values())
+    )
 
 
 def layout_of(space: Space, root: Node) -> Layout | None:
