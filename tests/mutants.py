@@ -58,6 +58,8 @@ TESTS = {
         f"{_INGEST}_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names",
         f"{_STRIPS}_quarantine_that_holds_other_bytes_under_a_name_is_never_taken_for_an_earlier_try",
         f"{_REGISTER}_a_registered_file_is_never_repaired_and_its_duplicate_is_kept",
+        f"{_INTEGRATION}retention_back.py::test_a_held_granule_is_not_replaced_by_its_newer_version_until_it_is_released",
+        f"{_INTEGRATION}hostile_deliveries.py::test_what_a_form_says_is_text_wherever_it_is_shown",
     ),
     "storage.py": (
         "tests/unit/test_zones.py",

@@ -20,15 +20,8 @@ from private_stack.errors import StackError
 from private_stack.places import Places
 from private_stack.postgres import DAILY, DURABLE, OWNER, Cluster
 
-#: Small, and durable: an answer to COMMIT means that it is on disk. Who does not wait for that loses it in a crash: the
-#: log is not written by itself meanwhile.
-_SETTINGS = {
-    **DURABLE,
-    "shared_buffers": "32MB",
-    "max_wal_size": "256MB",
-    "max_connections": "40",
-    "wal_writer_delay": "10s",
-}
+#: Small, and durable: an answer to COMMIT means that it is on disk.
+_SETTINGS = {**DURABLE, "shared_buffers": "32MB", "max_wal_size": "256MB", "max_connections": "40"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,6 +277,7 @@ def test_what_a_form_says_is_text_wherever_it_is_shown(
         land(f"mallory-{number}/a.txt.upload.xml", form.encode(), source="upload")
     report = run(settings, "upload")
     assert report.archived == 2 * len(HOSTILE), report.message
+    assert not list((settings.landing / "upload").iterdir()), "their folders went with them"
     told = orbitory("search", "--source", "upload", "--json").json
     for element in ("title", "comment", "sender"):
         assert {item["search"][element] for item in told["items"]} == set(HOSTILE)

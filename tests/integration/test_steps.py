@@ -113,6 +113,18 @@ def test_a_claim_that_was_taken_over_can_write_nothing(settings: Settings, step:
     assert states(settings) == before
 
 
+def test_what_another_try_has_moved_on_is_not_moved_again(settings: Settings) -> None:
+    land(settings, "a.txt")
+    batch = begin(settings)
+    with open_site(actor="dag/run1", settings=settings) as site:
+        held = ledger.claim(site, batch, "verify")
+        (work,) = held.units(State.DETECTED)
+        outcomes = list(ledger.move_on(work.rows, State.VERIFIED))
+        with pytest.raises(ledger.Overtaken, match="1 files were moved on by another try"), held.writing():
+            held.apply([*outcomes, ledger.Outcome(id=0, state=State.VERIFIED)])
+    assert states(settings) == {"a.txt": "detected"}
+
+
 @pytest.mark.fault("F25", "F26", how="changed between verify and archive")
 def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_archived(settings: Settings) -> None:
     landing = land(settings, "a.txt")

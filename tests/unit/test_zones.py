@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 
 from orbitory.errors import IntegrityError, Transient
-from orbitory.storage import Storage, set_aside
+from orbitory.storage import Storage, same_bytes, set_aside
 from orbitory.zones import (
     INCOMING,
     SENTINEL,
@@ -139,6 +139,13 @@ def test_what_is_given_back_stands_in_landing_alone(tmp_path: Path, storage: Sto
     assert (tmp_path / "file").read_bytes() == b"bytes" and not (storage.root / "a").exists()
 
 
+def test_bytes_are_compared_whatever_size_and_time_say(tmp_path: Path) -> None:
+    for name, content in (("a", b"bytes"), ("b", b"other")):
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (0, 0))
+    assert not same_bytes(tmp_path / "a", tmp_path / "b")
+
+
 def test_what_cannot_be_read_does_not_agree(tmp_path: Path, storage: Storage) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a").write_bytes(b"bytes")
@@ -186,6 +193,7 @@ def test_careful_placing_copies(tmp_path: Path, storage: Storage) -> None:
     place(storage, file, "a", careful=True)
     assert not (storage.root / "a").samefile(file)
     assert (storage.root / "a").read_bytes() == b"bytes"
+    (storage.root / INCOMING / "1" / "of a try that was killed").write_bytes(b"byt")
     storage.discard_incoming(1)
     assert not (storage.root / INCOMING / "1").exists()
     assert sorted(path.name for path in storage.root.rglob("*") if path.is_file()) == [SENTINEL, "a"]
