@@ -8,6 +8,7 @@ ahead, so a small file costs no round trip; answers are validated before anythin
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import select
 import signal
@@ -63,7 +64,6 @@ class _Answer:
     unconfined: str = ""
 
 
-_encode_task = msgspec.msgpack.Encoder().encode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -91,7 +91,7 @@ class _Worker:
     def post(self, task: ExtractTask) -> None:
         """Send a task; it leaves while waiting for answers."""
         self._posted += 1
-        body = _encode_task(task)
+        body = pickle.dumps(task)
         self._outbox += TASK_FRAME.pack(len(body)) + body
 
     def answer(self, task: ExtractTask) -> _Answer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pickle
 import resource
 import signal
 import socket
@@ -30,11 +31,10 @@ from orbitory.extract.header import text
 from orbitory.extract.sandbox import confine
 from orbitory.model import Extraction
 
-#: Task: length of the MessagePack. Answer: length of the JSON, length of the packed header behind it.
+#: Task: length of the pickle. Answer: length of the JSON, length of the packed header behind it.
 TASK_FRAME = struct.Struct(">I")
 ANSWER_FRAME = struct.Struct(">II")
 _DETAIL_LIMIT = 2000
-_decode_task = msgspec.msgpack.Decoder(ExtractTask).decode
 _encode = msgspec.json.Encoder(enc_hook=lambda value: value.item()).encode  # numpy's numbers
 #: CPU seconds per second of wall time allowed: a busy loop is told from a slow disk.
 _CPU_SHARE = 0.8
@@ -103,7 +103,7 @@ def _work(
             os._exit(70)
         stream = channel.makefile("rb")
         while frame := stream.read(TASK_FRAME.size):
-            task = _decode_task(stream.read(*TASK_FRAME.unpack(frame)))
+            task: ExtractTask = pickle.loads(stream.read(*TASK_FRAME.unpack(frame)))  # from our parent
             _allow_seconds(request["seconds"], task)
             if task.extractor not in extractors:  # rare, and possible: libraries stay readable
                 extractors[task.extractor] = load(task.extractor)
