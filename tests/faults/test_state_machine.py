@@ -261,9 +261,9 @@ class Machine(RuleBasedStateMachine):
         return done.fetchall() if done.description else []
 
     def teardown(self) -> None:
-        if hasattr(self, "site"):
-            self.finish()
-            self.looking.close()
+        if hasattr(self, "looking"):
+            with self.looking:
+                self.finish()
             self.clone.drop(self.site)
 
 
