@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo up down status test test-quick faults fuzz check requirements lock clean bench bench-full bench-tiny
+.PHONY: help env demo up down status test test-quick faults fuzz mutants check requirements lock clean bench bench-full bench-tiny
 # One recipe at a time: they share one environment.
 .NOTPARALLEL:
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
@@ -47,6 +47,10 @@ fuzz: ## search for bytes that our parsers do not bear, MINUTES=10 for each; wha
 	    $(python) tests/fuzz/fuzz.py $$target -max_total_time=$$(($(MINUTES) * 60)) -timeout=10 \
 	        -artifact_prefix=.fuzz/$$target- .fuzz/$$target tests/fuzz/seeds/$$target; \
 	done
+
+mutants: ## break the modules that keep files safe, one small thing at a time; fails when no test notices. ARGS="--sample 999" for all
+	@bin/environment --tests
+	@$(python) tests/mutants.py $(ARGS)
 
 requirements: ## run every test and rewrite docs/requirements.md
 	@bin/environment --tests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,10 @@ TABLES = ("granule", "asset", "granule_asset")
 _WITHOUT = ("header",)
 
 
-def make_tables(settings: Settings) -> None:
-    """Empty tables with all indexes and checks of the real ones, and without their triggers."""
+def make_tables(settings: Settings, tables: Sequence[str] = TABLES) -> None:
+    """Empty tables with all indexes and checks of the real ones, and without their triggers and foreign keys."""
     with psycopg.connect(settings.owner_database, autocommit=True) as connection:
-        for table in TABLES:
+        for table in tables:
             connection.execute(f"CREATE TABLE plain_{table} (LIKE {table} INCLUDING ALL)")
 
 

@@ -44,3 +44,53 @@ def fill(settings: Settings, count: int) -> None:
         connection.execute("VACUUM ANALYZE")
     settings.storage.mkdir(parents=True, exist_ok=True)
     (settings.storage / SENTINEL).touch()
+
+
+#: What tells a copy from the row it was made of, by table and column; the copy's number is c.
+_OWN = {
+    "granule": {
+        "id": "id + c * %(granule)s",
+        "key": "key || '-' || c",
+        "created": "created + c * interval '1 day'",
+        "sensing": "tstzrange(lower(sensing) + c * interval '1 day', upper(sensing) + c * interval '1 day', '[]')",
+    },
+    "asset": {
+        "id": "id + c * %(asset)s",
+        "path": "replace(path, '/J01/', '/J01/' || c || '/')",
+        "digest": "sha256(digest || int8send(c))",
+    },
+    "granule_asset": {"granule_id": "granule_id + c * %(granule)s", "asset_id": "asset_id + c * %(asset)s"},
+    "arrival": {
+        "id": "id + c * %(arrival)s",
+        "unit_id": "unit_id + c * %(arrival)s",
+        "asset_id": "asset_id + c * %(asset)s",
+        "path": "path || int8send(c)",
+        "name": "name || '-' || c",
+        "digest": "sha256(digest || int8send(c))",
+    },
+}
+
+
+def multiply(settings: Settings, times: int) -> None:
+    """Every row that ingest has left in the ledger of deliveries and the archive, that often; all but names is kept.
+
+    Numbers of rows run from 1. Files are not multiplied.
+    """
+    with psycopg.connect(settings.owner_database, autocommit=True) as connection:
+        values = {
+            table: (connection.execute(f"SELECT max(id) FROM {table}").fetchone() or [0])[0]
+            for table in ("granule", "asset", "arrival")
+        }
+        for table, own in _OWN.items():
+            rows = connection.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+                [table],
+            )
+            columns = [name for (name,) in rows]
+            told = ", ".join(own.get(name, name) for name in columns)
+            connection.execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE"
+                f" SELECT {told} FROM {table}, generate_series(1, {times - 1}) AS c",
+                values,
+            )
+        connection.execute("VACUUM ANALYZE")

@@ -8,10 +8,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from orbitory.settings import Settings
-from private_stack.postgres import DAILY, OWNER, Cluster
+from private_stack.postgres import ADMIN, DAILY, OWNER, Cluster
+
+
+def copy_database(cluster: Cluster, template: str, name: str) -> None:
+    """A database that holds what ``template`` holds, to which nobody may be connected."""
+    # Copying files costs less than half of what it costs to log every page.
+    _administer(cluster, f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER} STRATEGY FILE_COPY")
+
+
+def drop_database(cluster: Cluster, name: str) -> None:
+    """Whoever is still connected to it is thrown out."""
+    _administer(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administer(cluster: Cluster, statement: str) -> None:
+    with psycopg.connect(cluster.uri("postgres", ADMIN), autocommit=True) as connection:  # starts faster than psql
+        connection.execute(statement.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +54,13 @@ class Clone:
     def drop(self, settings: Settings) -> None:
         """Give back the room of a site that is not looked at again; nobody may be at work there."""
         database = settings.database.rpartition("/")[2]
-        self.postgres.sql(f"DROP DATABASE {database} WITH (FORCE)")
+        drop_database(self.postgres, database)
         self.made.remove(database)
         shutil.rmtree(settings.landing.parent)
 
     def _make(self, name: str, template: str) -> Settings:
         database = f"clone_{name.lower()}"
-        self.postgres.sql(f"CREATE DATABASE {database} TEMPLATE {template} OWNER {OWNER}")
+        copy_database(self.postgres, template, database)
         self.made.append(database)
         root = self.folder / name
         root.mkdir()
@@ -62,4 +79,4 @@ def clone(postgres: Cluster, migrated: str, tmp_path: Path) -> Iterator[Clone]:
     clone = Clone(postgres=postgres, migrated=migrated, folder=tmp_path)
     yield clone
     for database in clone.made:
-        postgres.sql(f"DROP DATABASE {database} WITH (FORCE)")
+        drop_database(postgres, database)

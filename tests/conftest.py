@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from cloning import copy_database, drop_database
 from orbitory.inventory.migrate import migrate
 from orbitory.settings import CHECKOUT, Settings
 from private_stack.errors import StackError
@@ -33,6 +34,7 @@ FAST = {
     "max_wal_size": "1GB",
     "max_connections": "100",
     "jit": "off",
+    "shared_preload_libraries": "postgis-3",  # loaded once, not by every session
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %d %a ",
 }
@@ -129,9 +131,9 @@ def migrated(postgres: Cluster) -> str:
 def database(postgres: Cluster, migrated: str) -> Iterator[str]:
     """Name of an empty inventory of this test's own."""
     name = f"test_{next(_numbers)}"
-    postgres.sql(f"CREATE DATABASE {name} TEMPLATE {migrated} OWNER {OWNER}")
+    copy_database(postgres, migrated, name)
     yield name
-    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    drop_database(postgres, name)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 from orbitory.errors import DataError
 from orbitory.extract import HEAD_BYTES, OpenFile
 from orbitory.extract.hdf5 import open_hdf5, read_everything
-from orbitory.extract.hdf5_bytes import Node, read_tree
+from orbitory.extract.hdf5_bytes import read_tree
+from orbitory.extract.hdf5_layouts import Node
 from orbitory.extract.hdf5_messages import Unsupported
 from orbitory.extract.hdf5_objects import keep_attributes
 from orbitory.extract.header import Header

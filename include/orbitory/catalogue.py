@@ -88,6 +88,10 @@ class Catalogue:
         holders = (each for each in self.products.values() if product in each.ids or letter in each.letters)
         return self.products.get(product) or next(holders, None)
 
+    def sources_of_kinds(self, product: str) -> set[str]:
+        """Sources of this type in which names tell no product: granules carry the kind of their bytes instead."""
+        return {each.name for each in self.sources.values() if each.grammar == "any" and product in each.products}
+
     def types_of(self, source: Source) -> tuple[ProductType, ...]:
         """The product types that ``source`` may deliver, in the order in which it lists them."""
         return tuple(self.products[name] for name in source.products)

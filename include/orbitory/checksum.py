@@ -6,6 +6,8 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,12 +89,15 @@ class Digests:
 
 
 class Hasher:
-    """Hashes many files with one reused buffer (a fresh one for each small file costs several times the hashing)."""
+    """Hashes many files with reused buffers (a fresh one for each small file costs several times the hashing).
+
+    Of a file that fills a buffer, a second thread computes our own digest and reads ahead, while this one computes what
+    was announced: both let go of the interpreter. It lives no longer than the call.
+    """
 
     def __init__(self) -> None:
-        """Allocate the buffer."""
-        self._buffer = bytearray(_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
+        """Allocate the buffers."""
+        self._views = (memoryview(bytearray(_BUFFER_BYTES)), memoryview(bytearray(_BUFFER_BYTES)))
 
     def digest(self, descriptor: int, algorithms: Iterable[str] = (), *, copy_to: int | None = None) -> Digests:
         """Read ``descriptor`` from where it stands to its end, once; write the same bytes to ``copy_to`` if given.
@@ -101,16 +106,25 @@ class Hasher:
         """
         own = blake3()
         named = {algorithm: _new(algorithm) for algorithm in sorted(set(algorithms))}
-        hashes: list[_Hash] = [own, *named.values()]
-        head, size = b"", 0
-        while count := os.readv(descriptor, [self._buffer]):
-            chunk = self._view[:count]
-            if not size:
-                head = bytes(chunk[:HEAD_BYTES])
-            size += count
-            for each in hashes:
-                each.update(chunk)
-            while copy_to is not None and chunk:
-                chunk = chunk[os.write(copy_to, chunk) :]
+
+        def advance(chunk: memoryview, following: memoryview) -> int:
+            own.update(chunk)
+            return os.readv(descriptor, [following])
+
+        current, following = self._views
+        count = os.readv(descriptor, [current])
+        head, size = bytes(current[: min(count, HEAD_BYTES)]), 0
+        busy = count == _BUFFER_BYTES and (named or copy_to is not None)
+        with ThreadPoolExecutor(1) if busy else nullcontext() as beside:
+            while count:
+                chunk = current[:count]
+                size += count
+                ahead = beside.submit(advance, chunk, following) if beside else None
+                for each in named.values():
+                    each.update(chunk)
+                while copy_to is not None and chunk:
+                    chunk = chunk[os.write(copy_to, chunk) :]
+                count = ahead.result() if ahead else advance(current[:count], following)
+                current, following = following, current
         values = {algorithm: each.hexdigest() for algorithm, each in named.items()}
         return Digests(size=size, blake3=own.digest(), values=values, head=head)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import shapely
 from shapely.geometry import MultiPolygon, Polygon, box
@@ -166,8 +166,8 @@ def _ring_area(points: _Points, turns: int) -> float:
 
 def _footprint(points: _Points, expected: float) -> Footprint:
     """The closed planar ring as a valid MultiPolygon, if its area agrees with ``expected`` steradians."""
-    polygon = Polygon(points)
-    valid = polygon.is_valid
+    polygon = shapely.from_wkb(_polygon(points))
+    valid = bool(shapely.is_valid(polygon))
     if valid:
         # Lambert's cylinder keeps areas, cutting does not change them; from the first point, to keep small ones exact
         x0, y0 = points[0][0], math.sin(math.radians(points[0][1]))
@@ -202,9 +202,12 @@ def _split(shape: BaseGeometry) -> BaseGeometry:
 
 
 def _ewkb(outline: Sequence[tuple[float, float]]) -> str:
-    flat = [value for point in outline for value in point]
-    ring = struct.pack(f"<I{len(flat)}d", len(outline), *flat)
-    return (_EWKB_MULTIPOLYGON + _WKB_POLYGON + ring).hex().upper()
+    return (_EWKB_MULTIPOLYGON + _polygon(outline)).hex().upper()
+
+
+def _polygon(outline: Sequence[tuple[float, float]]) -> bytes:
+    """Little-endian WKB."""
+    return _WKB_POLYGON + struct.pack(f"<I{2 * len(outline)}d", len(outline), *chain.from_iterable(outline))
 
 
 def _ewkb_of(shape: BaseGeometry) -> str:

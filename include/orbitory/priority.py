@@ -9,8 +9,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from orbitory.inventory import Inventory
+if TYPE_CHECKING:  # a command gives way before it loads anything heavy
+    from orbitory.inventory import Inventory
 
 #: The least share there is among those that always get one.
 _LEAST = 19
@@ -41,3 +43,8 @@ def rest(inventory: Inventory, *, worked: float) -> None:
     """Between two batches: do nothing for a while after so many seconds of work, if an ingest is at work, too."""
     if inventory.one("ingest_at_work") is not None:
         time.sleep(min(_REST * worked, _LONGEST_REST_SECONDS))
+
+
+def rest_from_start(inventory: Inventory) -> None:
+    """The same before a command begins: to start was work, too, and some commands come every few minutes."""
+    rest(inventory, worked=time.process_time())

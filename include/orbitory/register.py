@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from orbitory import announcements
 from orbitory.catalogue import Source
 from orbitory.errors import ConfigurationError, DataError
 from orbitory.ingest.batches import Bounds, cut
-from orbitory.ingest.detect import BatchRef, candidate, fill_planned, insert_batches, recover, seen_rows, start_run
+from orbitory.ingest.detect import BatchRef, fill_planned, insert_batches, recover, start_run
+from orbitory.ingest.ledger import stat_in
 from orbitory.ingest.report import RunReport, report
-from orbitory.ingest.run import work_all
+from orbitory.ingest.run import processes, work_all
 from orbitory.ingest.units import MANIFEST_BYTES, Candidate, Look, group, read_manifest
 from orbitory.inventory import Row
 from orbitory.settings import Settings
@@ -128,7 +129,7 @@ class _Registration:
         with inventory.transaction():
             inventory.one("lock_detect", source=source.name)
             inventory.run("create_seen")
-            inventory.copy_in("copy_seen", seen_rows(chunk))
+            inventory.copy_in("copy_seen", _seen_rows(chunk))
             prefix = "" if self.root == storage else f"{inside}/"
             at = {"source": source.name, "root": str(self.root), "prefix": prefix}
             rows = inventory.all("register_candidates", run=self.run, **at)
@@ -156,13 +157,33 @@ class _Registration:
 
     def work(self, batches: Sequence[BatchRef]) -> Iterator[Exception]:
         """Do the steps of every batch; yields what failed."""
-        with closing(work_all(self.site.settings, self.site.actor, batches, self.workers)) as results:
-            for failure in results:
+        with ExitStack() as stack:
+            pool = stack.enter_context(processes(self.workers, "spawn")) if self.workers > 1 else None
+            results = work_all(self.site.settings, self.site.actor, batches, pool)
+            for failure in stack.enter_context(closing(results)):
                 if failure is not None:
                     log.error("a batch failed: %s", failure)
                     yield failure
 
 
+def _seen_rows(found: Sequence[Seen]) -> Iterator[tuple[object, ...]]:
+    """Rows of ``copy_seen``."""
+    for seen in found:
+        stat = seen.stat
+        yield (
+            *(seen.path, display(seen.path), stat.dev, stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns),
+            seen.regular,
+        )
+
+
 def _candidate(row: Row) -> Candidate:
     """It stands where it belongs: nobody is writing it, and nothing else is still to come."""
-    return candidate(row | {"age": math.inf, "waited": math.inf, "unchanged": math.inf})
+    return Candidate(
+        path=row["path"],
+        name=row["name"],
+        stat=stat_in(row),
+        regular=row["regular"],
+        age=math.inf,
+        waited=math.inf,
+        unchanged=math.inf,
+    )

@@ -1,6 +1,6 @@
 """Foreign bytes are handed to C parsers only behind this wall: in a confined child process that may die.
 
-One nursery process (a fresh interpreter: no descriptor, credential or lock of ours reaches it) imports the parsers once
+One nursery process (a fresh interpreter: no descriptor, credential or lock of ours reaches it) imports parsers once
 and forks a worker in milliseconds whenever one is needed: at first, after 500 files, after a crash. Tasks are sent
 ahead, so a small file costs no round trip; answers are validated before anything else sees them.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, get_args
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from orbitory.definitions import Classification
 from orbitory.errors import ConfigurationError, DataError, NotReady, Transient
@@ -33,7 +33,10 @@ from orbitory.model import REASONS, Extraction
 __all__ = ["ExtractResult", "Isolated", "landlock_abi"]
 
 #: Tasks sent ahead of their answers.
-_AHEAD = 32
+_AHEAD = 64
+#: Where so many answers are due, we wait so many seconds for more than the next: two processes that wake each other
+#: for every small file spend a good part of the time on that.
+_MANY, _PAUSE = 16, 0.002
 _ANSWER_LIMIT = 64 << 20
 _FOOTPRINT = re.compile(r"[0-9A-F]{1,8000000}")
 
@@ -47,7 +50,7 @@ class ExtractResult:
     error: DataError | NotReady | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Answer:
     """What a worker may say. Strictly validated: it has parsed foreign bytes."""
 
@@ -61,7 +64,7 @@ class _Answer:
     unconfined: str = ""
 
 
-_ANSWERS: TypeAdapter[_Answer] = TypeAdapter(_Answer)
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class _Died(Exception):
@@ -75,11 +78,11 @@ class _Died(Exception):
 class _Worker:
     """One confined process: what is posted to it, and what it answers, in the same order."""
 
-    def __init__(self, readable: Path, seconds: float, memory_bytes: int) -> None:
+    def __init__(self, readable: Path, seconds: float, memory_bytes: int, extractor: str) -> None:
         self._seconds = seconds
-        self.answered = 0
+        self._posted = self.answered = 0
         self._nursery = nursery()
-        self._socket, self._pid = self._nursery.worker(os.fsencode(readable), seconds, memory_bytes)
+        self._socket, self._pid = self._nursery.worker(os.fsencode(readable), seconds, memory_bytes, extractor)
         self._socket.setblocking(False)
         self._inbox, self._outbox = bytearray(), bytearray()
         self._poll = select.poll()
@@ -87,6 +90,7 @@ class _Worker:
 
     def post(self, task: ExtractTask) -> None:
         """Send a task; it leaves while waiting for answers."""
+        self._posted += 1
         body = pickle.dumps(task)
         self._outbox += TASK_FRAME.pack(len(body)) + body
 
@@ -95,6 +99,8 @@ class _Worker:
         waited, limit = 0.0, self._seconds
         while (body := self._complete()) is None:
             started = time.monotonic()
+            if self._posted - self.answered >= _MANY and not self._outbox:
+                time.sleep(_PAUSE)
             if not self._exchange(max(0.0, limit - waited)) and waited >= limit:
                 limit = max(limit, allowance(self._seconds, unit_size(task)))
                 if waited >= limit:
@@ -152,8 +158,8 @@ class _Worker:
 
 def _validated(body: bytes, header: bytes, task: ExtractTask) -> _Answer:
     try:
-        answer = _ANSWERS.validate_json(body, strict=True)
-    except (ValidationError, ValueError, RecursionError) as error:
+        answer = _decode_answer(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _Died(f"its answer makes no sense: {str(error)[:500]}") from error
     extraction = answer.extraction
     if b"\\u0000" in body or (answer.code and answer.code not in REASONS):
@@ -167,7 +173,8 @@ def _validated(body: bytes, header: bytes, task: ExtractTask) -> _Answer:
         raise _Died("its answer speaks of a file that is not of this unit")
     if any(granule.classification not in (None, *get_args(Classification)) for granule in extraction.granules):
         raise _Died("its answer holds a classification that there is not")
-    return replace(answer, extraction=replace(extraction, header=header))
+    answer.extraction = replace(extraction, header=header)
+    return answer
 
 
 class Isolated:
@@ -223,11 +230,11 @@ class Isolated:
             if task is None:
                 return
             waiting.append(task)
-            self._started(()).post(task)
+            self._started(task, ()).post(task)
 
-    def _started(self, unanswered: Iterable[ExtractTask]) -> _Worker:
+    def _started(self, first: ExtractTask, unanswered: Iterable[ExtractTask]) -> _Worker:
         if self._worker is None:
-            self._worker = _Worker(self._readable, self._timeout, self._memory)
+            self._worker = _Worker(self._readable, self._timeout, self._memory, first.extractor)
             for task in unanswered:
                 self._worker.post(task)
         return self._worker
@@ -236,7 +243,7 @@ class Isolated:
         """The result of the first waiting task. Raises _Died when it is to be tried again."""
         task = waiting[0]
         try:
-            answer = self._started(waiting).answer(task)
+            answer = self._started(task, waiting).answer(task)
         except _Died as died:
             status = self._end()
             overrun = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU

@@ -82,36 +82,62 @@ def display(path: bytes) -> str:
 
 
 def scan(folder: Path) -> Iterator[Seen]:
-    """Every name below ``folder`` that is not a folder; links are reported, never followed. Order is not defined.
+    """Every name below ``folder`` that is not a folder; links are reported, never followed.
 
-    A folder or file that vanishes meanwhile is passed over, and so is, with a warning, what stands so deep that no
-    path reaches it: its sender must not stop the others. Raises ConfigurationError or Transient when ``folder``
-    itself cannot be read.
+    The files of one folder come one after the other; else, order is not defined. A folder or file that vanishes
+    meanwhile is passed over, and so is, with a warning, what stands so deep that no path reaches it: its sender must
+    not stop the others. Raises ConfigurationError or Transient when ``folder`` itself cannot be read.
     """
-    root = os.fsencode(folder)
-    with own_errors(f"list the landing folder {folder}"):
-        os.listdir(root)
     pending = [b""]
     while pending:
-        below = pending.pop()
-        try:
-            with os.scandir(os.path.join(root, below) if below else root) as entries:
-                for entry in entries:
-                    path = os.path.join(below, entry.name) if below else entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(path)
-                    else:
-                        with suppress(FileNotFoundError):
-                            status = entry.stat(follow_symlinks=False)
-                            yield Seen(path, stat_of(status), modes.S_ISREG(status.st_mode))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                log.warning("%s… in %s is deeper than any path reaches: not taken in", display(below[:80]), folder)
-                continue
-            with own_errors(f"list {display(below)} in {folder}"):
-                raise error
+        for path in _list(folder, pending.pop()):
+            if path.endswith(b"/"):
+                pending.append(path)
+            elif seen := seen_at(folder, path):
+                yield seen
+
+
+def names_below(folder: Path) -> Iterator[bytes]:
+    """The same names in the order of their bytes, and nothing else about them: several times faster."""
+    pending = [b""]
+    while pending:
+        path = pending.pop()
+        if path and not path.endswith(b"/"):
+            yield path
+        else:
+            pending += sorted(_list(folder, path), reverse=True)
+
+
+def seen_at(folder: Path, path: bytes) -> Seen | None:
+    """What stands under a name of ``scan``; None when it has vanished, or stands too deep."""
+    try:
+        status = os.lstat(os.path.join(os.fsencode(folder), path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        _too_deep(error, folder, path)
+        return None
+    return Seen(path, stat_of(status), modes.S_ISREG(status.st_mode))
+
+
+def _list(root: Path, below: bytes) -> list[bytes]:
+    """What one folder holds, relative to ``root``; ``below`` and the names of folders end in a slash."""
+    try:
+        with os.scandir(os.path.join(os.fsencode(root), below)) as entries:
+            return [below + (e.name + b"/" if e.is_dir(follow_symlinks=False) else e.name) for e in entries]
+    except OSError as error:
+        if below and isinstance(error, FileNotFoundError):
+            return []
+        _too_deep(error, root, below)
+        return []
+
+
+def _too_deep(error: OSError, root: Path, path: bytes) -> None:
+    """Pass over what no path reaches; every other error is one of ours."""
+    if not path or error.errno != errno.ENAMETOOLONG:
+        with own_errors(f"list {display(path) or 'the landing folder'} in {root}"):
+            raise error
+    log.warning("%s… in %s is deeper than any path reaches: not taken in", display(path[:80]), root)
 
 
 def stat_at(folder: Path, path: bytes) -> Stat | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import warm
 from orbitory.settings import CHECKOUT, Settings
 
 marks = [pytest.mark.faults, pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")]
@@ -49,9 +50,14 @@ def python(settings: Settings, *words: str, strace: Sequence[str] = (), patience
 def run_python(
     words: Sequence[str], more: Mapping[str, str], *, strace: Sequence[str] = (), patience: float = 120
 ) -> Done:
-    """Run Python with our package, and nothing of the caller's settings."""
+    """Run Python with our package, and nothing of the caller's settings.
+
+    Where other words than those of ``strace`` stand before it, the interpreter is started by them.
+    """
     passed = {name: value for name, value in os.environ.items() if not name.startswith(("ORBITORY_", "PYTHON"))}
     environment = passed | {"PYTHONPATH": str(CHECKOUT / "include"), **more}
+    if not strace or strace[0] == "strace":
+        return warm.run(words, environment, strace, patience)
     line = [*strace, sys.executable, *words]
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=patience, check=False)
 

@@ -31,7 +31,7 @@ MOMENTS = (
         "apply_outcome",
         "lock_store",
         "store_granules",
-        "store_arrivals",
+        "store_files",
         "store_links+",
     ),
     *("archive_assets", "archive_granules+", "left_landing", "close_empty_batches", "landed_final"),
@@ -110,7 +110,7 @@ def test_no_acknowledged_commit_is_lost_whenever_the_server_dies(
     settings = own.clone("crashes")
     problems, files, at_stake = [], {}, 0
     settled: dict[str, bytes] = {}
-    for moment in (*MOMENTS, "copy_seen", "copy_decided_file", "copy_outcome"):
+    for moment in (*MOMENTS, "copy_planned", "copy_extracted_file", "copy_extracted_granule"):
         contents = {f"{moment}/{n}.txt": f"{moment} {n}".encode() for n in range(100)}
         files |= put(settings.landing / SOURCE, contents).files
         truth = Truth(SOURCE, files)

@@ -131,7 +131,9 @@ def settled(found: list[str]) -> list[str]:
 @pytest.mark.req("N8", "F51", "F52")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("undo", "ingest"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("undo", "ingest"), [(False, False), *(pytest.param(True, each, marks=pytest.mark.long) for each in (False, True))]
+)
 def test_a_kill_at_any_point_is_finished_by_the_same_call_as_if_nothing_had_happened(
     clone: Clone, undo: bool, ingest: bool
 ) -> None:

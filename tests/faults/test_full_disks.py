@@ -101,7 +101,6 @@ def test_what_is_immutable_stops_the_run_and_is_finished_when_it_is_not(clone: C
 def test_a_kill_at_any_change_of_a_copy_to_another_file_system_loses_nothing(
     clone: Clone, record_property: kills.Record
 ) -> None:
-    ingest(clone("warm"))
     calls = ("link", "linkat", "unlink", "renameat2", "syncfs", "fsync", "write", "mkdir")
     quiet = clone("quiet")
     with tmpfs(quiet.storage, "size=1m"):

@@ -32,7 +32,6 @@ def errors_at(
     clone: Clone, calls: tuple[str, ...], error: str, record: kills.Record, *, most: int = 1_000
 ) -> kills.Sweep:
     """Let each of these calls fail once, hold the judge against what is left, and run again."""
-    ingest(clone("warm"))
     quiet = clone("quiet")
     deliver(quiet)
     log = quiet.landing.parent / "calls.log"

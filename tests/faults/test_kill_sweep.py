@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import pytest
@@ -13,6 +13,7 @@ from faults.delivering import at_once, at_rest, deliver, let_go
 from faults.delivering import ingest as command
 from faults.oracle import acknowledged, archived, lost_since
 from orbitory.ingest.run import ingest
+from orbitory.settings import Settings
 
 pytestmark = kills.marks
 
@@ -52,7 +53,6 @@ def test_a_kill_before_every_single_one_loses_nothing_and_the_next_run_finishes(
 
 
 def sweep(clone: Clone, record_property: kills.Record, calls: Collection[str], *, most: int) -> None:
-    command(clone("warm"))  # so that no kill meets the writing of byte code
     quiet = clone("quiet")
     deliver(quiet)
     log = quiet.landing.parent / "calls.log"
@@ -75,6 +75,21 @@ def sweep(clone: Clone, record_property: kills.Record, calls: Collection[str], *
         "figure", f"kill -9 before {', '.join(sorted(calls))}: of {kept} files taken out of landing 0 are lost"
     )
     found.judge(missed=0, record=record_property)
+
+
+def test_a_command_that_is_forked_makes_the_calls_of_one_that_is_started(clone: Clone) -> None:
+    found = []
+    for started in ((), ("env",)):
+        settings = clone(f"by_{len(started)}")
+        deliver(settings)
+
+        def run(strace: Sequence[str], settings: Settings = settings, started: Sequence[str] = started) -> kills.Done:
+            return command(settings, (*started, *strace))
+
+        log = settings.landing.parent / "calls.log"
+        found.append(sorted(kills.points(run, log, (*CALLS, "recvfrom"), most=10_000, status=(1,))))
+    assert len(found[0]) > 100
+    assert found[0] == found[1]
 
 
 @pytest.mark.req("W5")

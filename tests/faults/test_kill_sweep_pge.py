@@ -109,8 +109,6 @@ def test_a_kill_before_any_change_delivers_all_or_nothing_and_the_next_worker_fi
         folder.mkdir()
         return bench_at(clone(name), folder)
 
-    with bench("warm").holdings as _:
-        pass
     quiet = bench("quiet")
     chosen = points_of(quiet, "-m", "orbitory", "run-pge")
     quiet.holdings.db.close()

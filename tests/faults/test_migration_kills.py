@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +52,15 @@ def schema(postgres: Cluster, name: str) -> set[tuple[object, ...]]:
         return found | set(connection.execute("SELECT name, digest FROM schema_migration"))
 
 
+def locks(postgres: Cluster, name: str, *, granted: bool) -> int:
+    """How many migrators hold, or wait for, the lock of migrators."""
+    found = postgres.sql(
+        f"SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+        f" WHERE locktype = 'advisory' AND granted = {granted} AND datname = '{name}'"
+    )
+    return int(found)
+
+
 @pytest.mark.fault("F57", how="SIGKILL before questions and answers of a migration; the next one finishes")
 def test_a_migration_killed_anywhere_is_finished_by_the_next(
     postgres: Cluster, migrated: str, tmp_path: Path, record_property: kills.Record
@@ -75,12 +85,19 @@ def test_a_migration_killed_anywhere_is_finished_by_the_next(
 @pytest.mark.fault("F57", how="two migrators at once, one of which is killed")
 def test_a_migrator_that_waits_for_one_that_is_killed_finishes(postgres: Cluster, migrated: str) -> None:
     name = make(postgres, "migration_pair")
-    killing = kills.injecting("recvfrom", 40, "signal=KILL:delay_enter=2s")
+    # It dawdles amid its second migration, so that the other one comes to wait, and dies before it records it.
+    killing = kills.injecting("sendto", 12, "signal=KILL", "recvfrom:delay_enter=20s:when=11")
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(command, postgres, name, killing)
+        while locks(postgres, name, granted=True) == 0:
+            assert not first.done(), first.result().stderr
+            time.sleep(0.05)
         second = pool.submit(command, postgres, name)
+        while locks(postgres, name, granted=False) == 0:
+            assert not first.done(), "it ended before the second one waited for it"
+            time.sleep(0.05)
+        assert first.result().returncode in (-9, 137), first.result().stderr
         assert second.result().returncode == 0, second.result().stderr
-        assert first.result().returncode in (-9, 137, 0)
     with psycopg.connect(postgres.uri(name, OWNER)) as connection:
         assert connection.execute("SELECT count(*) FROM schema_migration").fetchone() == (len(migrations()),)
     postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")

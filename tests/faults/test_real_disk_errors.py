@@ -20,15 +20,17 @@ def test_what_a_device_did_not_take_is_not_acknowledged_and_is_archived_once_it_
     clone: Clone, tmp_path: Path, record_property: kills.Record
 ) -> None:
     settings = clone("site")
-    truth = deliver(settings, count=20, size=60_000)
     with tmpfs(tmp_path / "small", "size=48m") as small:
         image = make_image(small / "image", 128)
-        with mounted(image, settings.storage), filled(small):
-            done = ingest(settings)
-            assert done.returncode in (2, 3), done.stderr
-            assert "Traceback" not in done.stderr
-            assert archived(settings.database) == {}
-            copy = pull_the_plug(image, tmp_path / "copy")
+        with mounted(image, settings.storage):
+            assert ingest(settings).returncode == 0  # makes what stands in an empty storage
+            truth = deliver(settings, count=20, size=60_000)
+            with filled(small):
+                done = ingest(settings)
+                assert done.returncode in (2, 3), done.stderr
+                assert "archive into" in done.stderr and "Traceback" not in done.stderr
+                assert archived(settings.database) == {}
+                copy = pull_the_plug(image, tmp_path / "copy")
     gone = acknowledged(truth, settings.landing.parent)
     record_property("figure", f"device full for real: {len(gone)} names taken out of landing (rejected), 0 files lost")
     with mounted(copy, settings.storage):

@@ -106,7 +106,6 @@ def test_a_kill_before_any_change_of_an_audit_loses_nothing_and_the_next_run_fin
     clone: Clone, tmp_path: Path
 ) -> None:
     catalogue = mirrored_catalogue(tmp_path / "catalogue")
-    command(prepare(clone("warm"), catalogue), AUDIT)  # so that no kill meets the writing of byte code
     prepared = prepare(clone("prepared"), catalogue)
     quiet = copy(clone, prepared, "quiet")
     points = points_of(quiet, tmp_path / "calls.log", AUDIT)
@@ -176,7 +175,6 @@ def copies_differ(at: Prepared) -> list[str]:
 @pytest.mark.timeout(1200)
 def test_a_kill_before_any_change_of_a_mirror_run_is_made_good_by_the_next_runs(clone: Clone, tmp_path: Path) -> None:
     catalogue = mirrored_catalogue(tmp_path / "catalogue")
-    command(prepare_mirror(clone("warm"), catalogue), MIRROR)
     prepared = prepare_mirror(clone("prepared"), catalogue)
     points = points_of(copy(clone, prepared, "quiet"), tmp_path / "calls.log", MIRROR)
     assert {"rename", "unlink", "syncfs", "sendto"} <= {call for call, _ in points}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import secrets
 import signal
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from cloning import Clone
+from faults import warm
 from faults.oracle import Truth, violations_at_any_instant
 from ingesting import digest_of
 from orbitory import ingest
@@ -49,6 +51,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def empty(self) -> None:
         self.site = self.clone(f"m{secrets.token_hex(6)}")
+        self.looking = psycopg.connect(self.site.database, autocommit=True)
         self.root = self.site.landing.parent
         self.landing = self.site.landing / SOURCE
         self.landing.mkdir(parents=True)
@@ -219,6 +222,7 @@ class Machine(RuleBasedStateMachine):
 
             code = 1
             try:
+                warm.fork_parsers()
                 sys.setprofile(count)
                 act()
                 code = 0
@@ -253,18 +257,20 @@ class Machine(RuleBasedStateMachine):
         return self.sql("SELECT id, md5(e::text) FROM event e ORDER BY id")
 
     def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.site.database) as connection:
-            done = connection.execute(statement.encode(), values)
-            return done.fetchall() if done.description else []
+        done = self.looking.execute(statement.encode(), values)
+        return done.fetchall() if done.description else []
 
     def teardown(self) -> None:
-        if hasattr(self, "site"):
-            self.finish()
+        if hasattr(self, "looking"):
+            with self.looking:
+                self.finish()
+            self.clone.drop(self.site)
 
 
 def run(clone: Clone, number: int, examples: int, steps: int) -> str:
     """Run so many scenarios of so many steps; what was done, in words."""
     print(f"seed {number}: ORBITORY_TEST_SEED={number} repeats it")
+    importlib.import_module("faults.everything")  # killed runs are forks of this process
     machine = seed(number)(type("Machine", (Machine,), {"clone": clone}))
     Machine.kills = 0
     run_state_machine_as_test(  # type: ignore[no-untyped-call]

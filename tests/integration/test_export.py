@@ -287,6 +287,18 @@ def test_a_selection_brings_only_what_is_asked_for(sites: Pair) -> None:
     assert sites.run().granules == 20
 
 
+def test_a_product_type_whose_granules_carry_kinds_selects_all_that_its_source_delivered(sites: Pair) -> None:
+    sites.dev.sql(
+        "UPDATE granule SET source = 'correlative', product = CASE WHEN id % 2 = 0 THEN 'hdf5' ELSE 'text' END"
+    )
+    sites.dev.make(10, sensor="WV01", prefix="102", first=500)
+    validate(sites.dev)
+    assert sites.preview(products=("correlative",)).counts["added"] == 20
+    assert sites.preview(products=("hdf5",)).counts["added"] == 10
+    assert sites.run(products=("correlative",)).granules == 20
+    assert {row["source"] for row in sites.prod.sql("SELECT DISTINCT source FROM granule")} == {"correlative"}
+
+
 @pytest.mark.fault("F57", how="two sites of different schema")
 @pytest.mark.req("N8")
 def test_sites_of_another_schema_are_refused_with_both_versions(sites: Pair, postgres: Cluster) -> None:

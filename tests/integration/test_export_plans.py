@@ -17,7 +17,7 @@ _GRANULES = 2_000
 
 def rows_read(postgres: Cluster, settings: Settings) -> int:
     """By scans of whole tables, of files."""
-    statement = "SELECT pg_stat_force_next_flush(); SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'asset'"
+    statement = "SELECT pg_stat_force_next_flush(); SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname='asset'"
     return int(postgres.sql(statement, settings.database.rpartition("/")[2]).splitlines()[-1])
 
 

@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -281,8 +281,8 @@ def test_a_parser_that_cannot_be_loaded_is_a_configuration_error(
     broken = tmp_path / "h5py.py"
     broken.write_text("raise ImportError('libhdf5.so: cannot open shared object file')")
     monkeypatch.setitem(nurseries._SETTINGS, "PYTHONPATH", f"{tmp_path}:{CHECKOUT / 'include'}")
-    with pytest.raises(ConfigurationError, match=r"libhdf5\.so"):
-        nurseries.Nursery()
+    with closing(nurseries.Nursery()) as nursery, pytest.raises(ConfigurationError, match=r"libhdf5\.so"):
+        nursery.worker(b"/", 1.0, 1 << 30, "jpss")
 
 
 CONFINED = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -203,8 +204,14 @@ def test_a_file_waits_for_a_required_sidecar_and_two_must_agree(
     land("two.txt")
     land("two.txt.md5", MD5.encode())
     land("two.txt.sha256", b"0" * 64)
+    land("twice/a.txt")
+    land("twice/a.txt.md5", MD5.encode())
+    land("twice/MD5SUMS", b"%s  a.txt\n" % (b"0" * 32))
     run(strict)
     assert ledger(settings)["late.txt"][0] == "waiting" and ledger(settings)["two.txt"] == ("rejected", "checksum")
+    assert ledger(settings)["twice/a.txt"] == ("rejected", "checksum")
+    (note,) = (each for each in settings.quarantine.rglob("*.json") if "twice/a.txt" in each.read_text())
+    assert "two announcements disagree" in json.loads(note.read_text())["detail"]
     land("late.txt.sha256", SHA256.encode())
     run(strict)
     assert ledger(settings)["late.txt"] == ("archived", "")
@@ -270,6 +277,7 @@ def test_what_a_form_says_is_text_wherever_it_is_shown(
         land(f"mallory-{number}/a.txt.upload.xml", form.encode(), source="upload")
     report = run(settings, "upload")
     assert report.archived == 2 * len(HOSTILE), report.message
+    assert not list((settings.landing / "upload").iterdir()), "their folders went with them"
     told = orbitory("search", "--source", "upload", "--json").json
     for element in ("title", "comment", "sender"):
         assert {item["search"][element] for item in told["items"]} == set(HOSTILE)
@@ -290,6 +298,8 @@ def test_other_contents_than_the_name_promises_are_refused_before_any_library_op
         land(f"{kind}/{name}", content)
     run(settings)
     assert {ledger(settings)[f"{kind}/{name}"] for kind in contents} == {("rejected", "type")}
+    notes = [json.loads(note.read_text()) for note in (settings.quarantine / "correlative").glob("*.json")]
+    assert [note["stage"] for note in notes] == ["verify"] * len(contents)
 
 
 @pytest.mark.fault("F23", how="cut off, empty and with foreign bytes behind, of every kind that states its length")
@@ -302,6 +312,7 @@ def test_what_is_cut_off_empty_or_followed_by_other_bytes_is_refused(
     land("whole.h5", whole)
     land("cut.h5", whole[: len(whole) // 2])
     land("empty.h5", b"")
+    land("empty.txt", b"")
     land("more.h5", whole + b"<html>")
     run(settings)
     found = ledger(settings)
@@ -309,6 +320,7 @@ def test_what_is_cut_off_empty_or_followed_by_other_bytes_is_refused(
         "whole.h5": ("archived", ""),
         "cut.h5": ("rejected", "structure"),
         "empty.h5": ("rejected", "size"),
+        "empty.txt": ("rejected", "size"),
         "more.h5": ("rejected", "structure"),
     }
 
@@ -357,6 +369,18 @@ def test_other_bytes_under_the_same_name_in_flight_replace_nothing_that_is_archi
     else:
         assert b"second\n" in [*after.values(), *kept]
         assert len(after) == 1
+
+
+def test_what_changed_since_it_was_detected_waits_again_as_soon_as_that_is_seen(
+    settings: Settings, land: Callable[..., Path]
+) -> None:
+    path = land("a.txt", b"first\n")
+    with open_site(actor="dag/slow", settings=settings) as site:
+        (batch,) = ingest.detect(site, "correlative").batches
+        path.write_bytes(b"other\n")
+        os.utime(path, (0, 0))
+        ingest.verify(site, batch.id)
+    assert ledger(settings)["a.txt"] == ("waiting", "changed")
 
 
 @pytest.mark.fault("F29", how="the same bytes under another name")

@@ -8,18 +8,21 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from cloning import Clone
 from ingesting import Truth, agree, check, digest_of, ledger
+from orbitory import ingest as ingest_steps
 from orbitory.catalogue import load
 from orbitory.ingest import Selection
 from orbitory.ingest.run import ingest
 from orbitory.inventory import connect
 from orbitory.settings import Settings
 from orbitory.simulate import simulate
+from orbitory.site import open_site
 
 Deliver = Callable[..., Truth]
 
@@ -119,6 +122,35 @@ def test_a_renamed_temporary_file_leaves_no_trace_of_its_old_name(settings: Sett
     assert ledger(settings) == {"a.txt": ("archived", "")}
 
 
+@pytest.mark.parametrize("page", [1, 2, 10_000])
+def test_detect_takes_in_what_no_batch_holds_and_nothing_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(import_module("orbitory.ingest.detect"), "_PAGE", page)
+    landing = settings.landing / "correlative"
+    (landing / "a").mkdir(parents=True)
+
+    def deliver(*names: str) -> None:
+        for name in names:
+            (landing / name).write_text(name)
+            os.utime(landing / name, (0, 0))
+
+    def detect(run: str) -> int:
+        with open_site(actor=run, settings=settings) as site:
+            return sum(batch.count for batch in ingest_steps.detect(site, "correlative").batches)
+
+    deliver("a/1.txt", "a-2.txt", "b.txt", "gone.txt.part", "stays.txt.part", "z.txt.part")
+    assert detect("dag/1") == 3
+    deliver("a/0.txt", "a/2.txt", "zz.txt")
+    for name in ("gone.txt.part", "z.txt.part"):
+        (landing / name).unlink()
+    assert detect("dag/2") == 3
+    assert {name: state for name, (state, _) in ledger(settings).items()} == {
+        **dict.fromkeys(("a/0.txt", "a/1.txt", "a/2.txt", "a-2.txt", "b.txt", "zz.txt"), "detected"),
+        "stays.txt.part": "waiting",
+    }
+
+
 def test_a_rehearsal_writes_nothing(settings: Settings, deliver: Deliver) -> None:
     truth = deliver("correlative", 12)
     report = ingest(settings, "correlative", Selection(dry_run=True))
@@ -138,17 +170,17 @@ def test_a_selection_leaves_the_rest_alone(settings: Settings, deliver: Deliver)
 
 @pytest.mark.fault("F28", how="other bytes under an archived name, by each policy")
 @pytest.mark.parametrize(
-    ("policy", "fate", "current"),
+    ("policy", "fate", "current", "zones"),
     [
-        ("error", "conflict", b"one"),
-        ("skip", "duplicate", b"one"),
-        ("version", "archived", b"two"),
-        ("replace", "archived", b"two"),
+        ("error", "conflict", b"one", ("storage", "quarantine")),
+        ("skip", "duplicate", b"one", ("storage", "trash")),
+        ("version", "archived", b"two", ("storage", "storage")),
+        ("replace", "archived", b"two", ("trash", "storage")),
     ],
 )
 @pytest.mark.req("G25")
 def test_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names(
-    settings: Settings, tmp_path: Path, policy: str, fate: str, current: bytes
+    settings: Settings, tmp_path: Path, policy: str, fate: str, current: bytes, zones: tuple[str, str]
 ) -> None:
     catalogue = tmp_path / "catalogue"
     shutil.copytree(settings.catalogue, catalogue)
@@ -170,12 +202,12 @@ def test_a_source_is_added_by_a_file_alone_and_its_policy_rules_repeated_names(
     with connect(settings.database, actor="test") as inventory:
         held = [(settings.storage / row["path"]).read_bytes() for row in inventory.all("current_dump")]
     assert held == [current]
-    everywhere = [
-        path.read_bytes()
-        for zone in (settings.storage, settings.quarantine, settings.trash)
-        for path in zone.rglob("day.txt")
+    stands = [
+        (path.read_bytes(), zone)
+        for zone in ("storage", "quarantine", "trash")
+        for path in getattr(settings, zone).rglob("day.txt")
     ]
-    assert sorted(everywhere) == [b"one", b"two"], "neither delivery was thrown away"
+    assert sorted(stands) == [(b"one", zones[0]), (b"two", zones[1])], "neither delivery was thrown away"
 
 
 def test_rejected_files_stand_in_quarantine_with_their_sidecars_and_a_note(settings: Settings) -> None:

@@ -20,10 +20,11 @@ from orbitory.digest import digest
 from orbitory.errors import ConfigurationError
 from orbitory.ingest.run import ingest
 from orbitory.inventory import connect
+from orbitory.model import Tally
 from orbitory.register import register
 from orbitory.settings import Settings
 from orbitory.simulate import simulate
-from orbitory.site import open_site
+from orbitory.site import Site, open_site
 
 
 @pytest.fixture
@@ -62,6 +63,29 @@ def test_every_good_file_gets_its_rows_and_the_tree_is_untouched(settings: Setti
     assert fingerprint(archive) == before
     assert violations(settings) == []
     assert not list(settings.storage.rglob("*.nc")), "nothing was copied"
+
+
+def test_a_registered_file_that_changes_before_its_rows_appear_is_rejected_where_it_stands(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "old archive"
+    folder.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_bytes(name.encode())
+    steps = sys.modules["orbitory.ingest.run"]
+    plain = steps.__dict__["archive"]
+
+    def after_a_change(site: Site, batch: int) -> Tally:
+        (folder / "a.txt").write_bytes(b"changed")
+        tally: Tally = plain(site, batch)
+        return tally
+
+    monkeypatch.setattr(steps, "archive", after_a_change)
+    report = register(settings, "correlative", folder)
+    assert (report.archived, report.rejected) == (1, 1)
+    assert dict(states(settings)) == {"a.txt": "rejected", "b.txt": "archived"}
+    assert (folder / "a.txt").read_bytes() == b"changed"
+    assert violations(settings) == []
 
 
 def test_ten_thousand_files_are_registered_and_their_tree_is_untouched(settings: Settings, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
@@ -298,3 +299,26 @@ def read_in_full(archive: Strips) -> dict[str, int]:
         archive.sql("SELECT pg_stat_clear_snapshot()")
         rows = archive.sql("SELECT relname, seq_tup_read FROM pg_stat_user_tables")
     return {row["relname"]: row["seq_tup_read"] for row in rows if row["relname"] in ("asset", "granule_asset")}
+
+
+def test_no_row_of_which_a_set_tells_is_ever_deleted(archive: Strips, settings: Settings) -> None:
+    with psycopg.connect(settings.owner_database, autocommit=True) as owner:
+
+        def made(statement: str, *values: object) -> int:
+            row = owner.execute(f"INSERT INTO {statement} RETURNING id", values).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        granule = "granule (source, product, key, state, sensor) VALUES ('nga', 'P', %s, 'archived', 'WV02')"
+        loser, keeper = made(granule, "loser"), made(granule, "keeper")
+        columns = "path, role, state, kind, size, digest"
+        file = made(f"asset ({columns}) VALUES ('a.ntf', 'data', 'archived', 'nitf', 1, %s)", b"")
+        told = made("removal_set (hash, kind, actor) VALUES (%s, 'list', 'test')", bytes(32))
+        item = "removal_item (set_id, granule_id, asset_id, path, bytes, keeper_id, reason)"
+        owner.execute(f"INSERT INTO {item} VALUES (%s, %s, %s, 'a.ntf', 1, %s, '')", [told, loser, file, keeper])
+        for table, number in (("granule", loser), ("granule", keeper), ("asset", file)):
+            with pytest.raises(psycopg.errors.ForeignKeyViolation, match=f"{table} {number} .* a removal tells of it"):
+                owner.execute(f"DELETE FROM {table} WHERE id = %s", [number])
+        owner.execute("DELETE FROM removal_set WHERE id = %s", [told])
+        for table, number in (("granule", loser), ("granule", keeper), ("asset", file)):
+            assert owner.execute(f"DELETE FROM {table} WHERE id = %s", [number]).rowcount == 1

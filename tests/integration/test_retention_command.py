@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import psycopg
 import pytest
 
 from answers import Orbitory
 from footprints import Strips
+from orbitory import priority
+from orbitory.settings import Settings
 from retaining import archive, expire_at, key, keys
 
 __all__ = ["archive"]
@@ -73,3 +79,35 @@ def test_withdraw_hides_tells_and_shows_again(archive: Strips, orbitory: Orbitor
     assert orbitory("withdraw", name).status == 2
     assert orbitory("restore", name).status == 2
     assert orbitory("retain", name, "--rule", "sensor = WV02", "--until", "never", "--reason", "x").status == 2
+
+
+def test_upkeep_gives_way_and_rests_before_it_begins_while_an_ingest_is_at_work(
+    archive: Strips, orbitory: Orbitory, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.make(2)
+    rested: list[tuple[bool, object]] = []
+
+    def begun() -> object:
+        return archive.sql("SELECT (SELECT count(*) FROM retention_run) AS runs, (SELECT count(*) FROM scan) AS scans")
+
+    def sleep(_: float) -> None:
+        rested.append((os.getpriority(os.PRIO_PROCESS, 0) == 19, begun()))
+
+    monkeypatch.setattr(priority, "time", SimpleNamespace(sleep=sleep, process_time=time.process_time))
+    commands = (["expire"], ["audit", "--reconcile"], ["audit", "--fixity"])
+    for command in commands:
+        assert orbitory(*command).status == 0
+    assert rested == [], "nobody is at work beside them"
+    with psycopg.connect(settings.owner_database, autocommit=True) as owner:
+        owner.execute("INSERT INTO ingest_run (source, actor, session) VALUES ('nga', 'beside', false)")
+        owner.execute(
+            "INSERT INTO batch (run_id, source, partition, files, bytes, claim, lease_until)"
+            " SELECT id, 'nga', 'WV02', 1, 1, gen_random_uuid(), now() + interval '1 hour' FROM ingest_run"
+        )
+        for command in commands:
+            rested.clear()
+            before = begun()
+            assert orbitory(*command).status == 0
+            assert rested[0] == (True, before), command
+        owner.execute("DELETE FROM batch")
+        owner.execute("DELETE FROM ingest_run")

@@ -13,7 +13,7 @@ from blake3 import blake3
 from orbitory import ingest
 from orbitory.errors import IntegrityError, Transient
 from orbitory.ingest import ledger
-from orbitory.inventory import connect
+from orbitory.inventory import Inventory, connect
 from orbitory.model import State
 from orbitory.settings import Settings
 from orbitory.site import open_site
@@ -113,6 +113,18 @@ def test_a_claim_that_was_taken_over_can_write_nothing(settings: Settings, step:
     assert states(settings) == before
 
 
+def test_what_another_try_has_moved_on_is_not_moved_again(settings: Settings) -> None:
+    land(settings, "a.txt")
+    batch = begin(settings)
+    with open_site(actor="dag/run1", settings=settings) as site:
+        held = ledger.claim(site, batch, "verify")
+        (work,) = held.units(State.DETECTED)
+        outcomes = list(ledger.move_on(work.rows, State.VERIFIED))
+        with pytest.raises(ledger.Overtaken, match="1 files were moved on by another try"), held.writing():
+            held.apply([*outcomes, ledger.Outcome(id=0, state=State.VERIFIED)])
+    assert states(settings) == {"a.txt": "detected"}
+
+
 @pytest.mark.fault("F25", "F26", how="changed between verify and archive")
 def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_archived(settings: Settings) -> None:
     landing = land(settings, "a.txt")
@@ -125,6 +137,47 @@ def test_a_file_changed_after_it_was_verified_goes_back_and_nothing_of_it_is_arc
     os.utime(landing / "a.txt", (0, 0))
     do(settings, begin(settings, "dag/run2"), *STEPS, actor="dag/run2")
     assert states(settings) == {"a.txt": "archived"}
+
+
+@pytest.mark.parametrize("stands_in_both", [False, True])
+def test_a_move_to_quarantine_that_was_not_recorded_is_recorded_by_the_next_try(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, stands_in_both: bool
+) -> None:
+    landing = land(settings, "a.txt")
+    land(settings, "a.txt.md5", content=b"0" * 32)
+    batch, plain = begin(settings), Inventory.run
+
+    def cut_short(inventory: Inventory, query: str, **values: object) -> int:
+        if query == "left_landing":
+            raise Transient("the connection is gone")
+        return plain(inventory, query, **values)
+
+    with monkeypatch.context() as patch, pytest.raises(Transient, match="connection is gone"):
+        patch.setattr(Inventory, "run", cut_short)
+        do(settings, batch, "verify")
+    if stands_in_both:  # as after half a move between two file systems
+        (moved,) = settings.quarantine.rglob("a.txt")
+        (landing / "a.txt").hardlink_to(moved)
+    do(settings, batch, *STEPS)
+    assert not (landing / "a.txt").exists()
+    with psycopg.connect(settings.database) as connection:
+        kept = connection.execute("SELECT quarantine_path FROM arrival WHERE state = 'rejected'").fetchall()
+    assert len(kept) == 2 and all((settings.quarantine / os.fsdecode(path)).is_file() for (path,) in kept)
+
+
+def test_other_bytes_under_the_intended_name_of_a_file_that_goes_back_stay_where_they_are(settings: Settings) -> None:
+    landing = land(settings, "a.txt")
+    batch = begin(settings)
+    do(settings, batch, "verify", "extract", "store")
+    (landing / "a.txt").write_bytes(b"changed")
+    intended = settings.storage / "correlative" / "text" / "a.txt"
+    intended.parent.mkdir(parents=True)
+    intended.write_bytes(b"of somebody else")
+    with open_site(actor="dag/run1", settings=settings) as site:
+        tally = ingest.archive(site, batch)
+    assert (tally.done, tally.left) == (0, 1)
+    assert states(settings) == {"a.txt": "waiting"}
+    assert intended.read_bytes() == b"of somebody else" and (landing / "a.txt").read_bytes() == b"changed"
 
 
 @pytest.mark.fault("F26", how="gone between detect and archive")
@@ -247,7 +300,7 @@ def test_an_inventory_that_only_answers_questions_is_waited_for(settings: Settin
     ):
         inventory._connection.execute("SET TRANSACTION READ ONLY")
         inventory.one("lock_detect", source="correlative")
-        inventory.run("create_seen")
+        inventory.run("create_planned")
         inventory.run("forget_extracted", ids=[1])
 
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -85,6 +85,44 @@ def violations(stage: Stage, truth: Truth) -> list[str]:
 def parent_of(pid: int) -> int:
     """Of a task's process: its supervisor, which with the local executor is the executor's worker."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def has_children(pid: int) -> bool:
+    """Whether a process has started another one."""
+    return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+def sessions(stage: Stage) -> dict[int, bool]:
+    """Who is connected to the inventory, and whether in the middle of a transaction."""
+    rows = stage.rows(
+        "SELECT pid, xact_start IS NOT NULL AS busy FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    return {row["pid"]: row["busy"] for row in rows}
+
+
+@contextmanager
+def stopped(stage: Stage, *pids: int) -> Iterator[None]:
+    """These processes stand still, and hold no lock in the inventory; what is left of them goes on in the end."""
+
+    def tell(number: int) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def stand_still() -> bool:
+        tell(signal.SIGSTOP)
+        time.sleep(0.2)  # what the server was asked before it has answered
+        if any(sessions(stage).values()):
+            tell(signal.SIGCONT)
+            return False
+        return True
+
+    try:
+        stage.until(stand_still)
+        yield
+    finally:
+        tell(signal.SIGCONT)
 
 
 def kill_component(stage: Stage, name: str) -> None:

@@ -70,6 +70,18 @@ def facts(stage: Stage) -> list[dict[str, Any]]:
     )
 
 
+def forget(stage: Stage, first: datetime, last: datetime) -> None:
+    """What was read of the files of these days is wrong or gone; a backfill puts it right."""
+    with psycopg.connect(stage.uri) as connection:
+        connection.execute(
+            "UPDATE granule SET orbit = 7, footprint = NULL, area_km2 = NULL"
+            " WHERE source = 'idps' AND lower(sensing) >= %s AND lower(sensing) < %s",
+            [first, last + timedelta(days=1)],
+        )
+    stage.api.await_dag("reprocess")
+    stage.api.unpause("reprocess")
+
+
 def waited(instance: dict[str, Any]) -> timedelta:
     begun, queued = (datetime.fromisoformat(instance[name]) for name in ("start_date", "queued_when"))
     return begun - queued
@@ -80,15 +92,8 @@ def waited(instance: dict[str, Any]) -> timedelta:
 def test_live_data_do_not_wait_behind_a_backfill_of_a_month(stage: Stage, month: tuple[datetime, datetime]) -> None:
     first, last = month
     before = facts(stage)
-    with psycopg.connect(stage.uri) as connection:
-        connection.execute(
-            "UPDATE granule SET orbit = 7, footprint = NULL, area_km2 = NULL"
-            " WHERE source = 'idps' AND lower(sensing) >= %s AND lower(sensing) < %s",
-            [first, last + timedelta(days=1)],
-        )
+    forget(stage, first, last)
     assert facts(stage) != before
-    stage.api.await_dag("reprocess")
-    stage.api.unpause("reprocess")
     interval = ("--from-date", f"{first:%F}", "--to-date", f"{last:%F}")
     airflow(stage, "backfill", "create", "--dag-id", "reprocess", *interval, "--dag-run-conf", '{"mode": "extract"}')
     days = (last - first).days + 1
@@ -128,3 +133,39 @@ def test_a_month_that_was_done_is_done_again_when_asked(stage: Stage, month: tup
     rows = stage.rows("SELECT mode, reason, verdict FROM reprocess_request ORDER BY id")
     assert len(rows) == before + 1
     assert rows[-1] == {"mode": "verify", "reason": "backfill", "verdict": "success"}
+
+
+@pytest.mark.req("W9")
+@pytest.mark.fault("F47", how="a backfill is cancelled in mid-run, and another one begun over the same days")
+def test_a_backfill_that_is_cancelled_finishes_what_it_began_and_a_later_one_the_rest(
+    stage: Stage, month: tuple[datetime, datetime]
+) -> None:
+    (row,) = stage.rows(f"SELECT min(lower(sensing)) AS first FROM granule WHERE lower(sensing) >= '{month[0]}'")
+    first = row["first"].astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    last = first + timedelta(days=5)
+    create = ("backfill", "create", "--dag-id", "reprocess", "--from-date", f"{first:%F}", "--to-date", f"{last:%F}")
+    again = ("--reprocess-behavior", "completed", "--dag-run-conf", '{"mode": "extract"}', "--max-active-runs")
+    before, asked = facts(stage), len(stage.rows("SELECT id FROM reprocess_request"))
+    forget(stage, first, last)
+    assert facts(stage) != before
+    airflow(stage, *create, *again, "1")
+    stage.until(lambda: {"success", "running", "queued"} <= set(states(stage, first, last)), 180)
+    (cancelled,) = [each["id"] for each in backfills(stage) if not each["completed_at"]]
+    stage.api.call("PUT", f"/api/v2/backfills/{cancelled}/cancel")
+    stage.until(lambda: not stage.api.active_runs("reprocess"), 180)
+    ended = states(stage, first, last)
+    assert set(ended) == {"success", "failed"}
+    begun = stage.rows("SELECT verdict FROM reprocess_request ORDER BY id")[asked:]
+    assert [row["verdict"] for row in begun] == ["success"] * ended.count("success")
+
+    airflow(stage, *create, *again, "6")
+    await_end(stage, 300)
+    assert states(stage, first, last) == ["success"] * 6
+    assert facts(stage) == before
+    assert stage.orbitory("audit")["violations"] == []
+
+
+def states(stage: Stage, first: datetime, last: datetime) -> list[str]:
+    """Of the runs for these days."""
+    days = {f"{first + timedelta(days=number):%F}" for number in range((last - first).days + 1)}
+    return [run["state"] for run in runs(stage) if run["logical_date"][:10] in days]

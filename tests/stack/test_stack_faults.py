@@ -120,6 +120,42 @@ def test_a_part_of_airflow_is_killed_in_mid_run_and_the_run_ends_as_a_quiet_one(
     )
 
 
+@pytest.mark.long
+@pytest.mark.fault("F10", how="SIGSTOP of a try in mid-step, which goes on when another try has done its work")
+@pytest.mark.parametrize("why", ["no sign of life", "cleared"])
+def test_a_try_that_goes_on_after_another_one_is_overtaken_and_writes_nothing(
+    quiet: Callable[[str, int], dict[str, str]], site: Stage, why: str
+) -> None:
+    digest = quiet(SOURCE, breaking.PLAIN)
+    truth = breaking.deliver(site, SOURCE)
+    run = site.start(SOURCE, pattern="plain_*", workers=1)  # one batch
+    task = site.await_running(*run, task_id="partition.extract")["pid"]
+    supervisor = breaking.parent_of(task)
+    site.until(lambda: breaking.has_children(task))  # it has its claim, and waits for the process of the parsers
+    with breaking.stopped(site, supervisor, task):
+        assert "verified" in site.states(), "the step had ended"
+        first = breaking.sessions(site).keys()
+        if why == "cleared":
+            site.api.clear(*run, "partition.extract", 0)
+        assert site.finish(*run) == "success"
+        assert site.states() == {"archived": breaking.PLAIN}
+        (again,) = [each for each in site.api.tasks(*run) if each["task_id"] == "partition.extract"]
+        assert again["try_number"] == 2
+        history = site.rows("SELECT * FROM event ORDER BY id")
+        assert first & breaking.sessions(site).keys(), "the first try is connected no more"
+        os.kill(task, signal.SIGCONT)  # before its supervisor learns that nobody wants it any more
+        site.until(lambda: not first & breaking.sessions(site).keys())
+    site.until(lambda: "another try has taken over batch" in log_of(site, *run, "partition.extract", 1))
+    assert site.rows("SELECT * FROM event ORDER BY id") == history
+    site.orbitory("ingest", SOURCE, "--workers", "1", expect=1)
+    ends_as_quiet(site, truth, digest)
+
+
+def log_of(stage: Stage, dag_id: str, run_id: str, task_id: str, attempt: int) -> str:
+    folder = stage.stack.places.airflow / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+    return "".join(file.read_text() for file in folder.rglob(f"attempt={attempt}.log"))
+
+
 @pytest.mark.fault("F46", "F47", how="scheduled runs, a manual one, a backfill and a command line at once")
 def test_runs_at_once_share_the_work_and_end_as_one_quiet_run(
     quiet: Callable[[str, int], dict[str, str]], site: Stage, record_property: Record

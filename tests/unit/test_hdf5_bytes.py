@@ -21,7 +21,9 @@ from hdf5_judge import by_bytes, by_library, disagreements
 from orbitory.catalogue import load
 from orbitory.extract import ExtractTask, jpss, sniff
 from orbitory.extract.hdf5_bytes import read_tree
+from orbitory.extract.hdf5_layouts import Layout, Node
 from orbitory.extract.hdf5_messages import Unsupported
+from orbitory.extract.hdf5_space import Space
 from orbitory.names import identify
 from orbitory.settings import CHECKOUT
 from orbitory.simulate import simulate
@@ -158,6 +160,52 @@ def test_jpss_files_of_all_products_are_read_from_bytes(granules: list[Path]) ->
         assert found[1] == by_library(path), path.name
 
 
+def read(content: bytes, like: str) -> tuple[object, ...] | None:
+    """All that the reader tells of a file; None where it leaves it to the library."""
+    try:
+        root = read_tree(content, elements=True, like=like)
+    except Unsupported:
+        return None
+    return tuple((node.path, node.attributes, node.attributes.encoded, node.storage) for node in root.walk())
+
+
+def test_files_of_a_known_layout_are_read_as_if_it_were_unknown(
+    granules: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = Layout.filled
+    hits: list[object] = []
+
+    def counted(self: Layout, space: Space) -> Node | None:
+        found = filled(self, space)
+        hits.append(found)
+        return found
+
+    for path in granules:
+        content = path.read_bytes()
+        expected = read(content, f"unknown {path.name}")
+        read(content, path.name[:5])
+        monkeypatch.setattr(Layout, "filled", counted)
+        assert read(content, path.name[:5]) == expected
+        assert hits.pop() is not None
+        monkeypatch.undo()
+
+
+def test_a_layout_takes_no_damaged_file_that_a_walk_refuses(granules: list[Path]) -> None:
+    """Each damaged file is read by the layout of the sound one, and by a walk."""
+    rng = random.Random(SEED)
+    taken = refused = 0
+    for path in granules[:12]:
+        content = path.read_bytes()
+        for number, (what, damaged) in enumerate(mutants(rng, content, 60)):
+            read(content, path.name)
+            found = read(damaged, path.name)
+            assert found == read(damaged, f"unknown {number} {path.name}"), f"{path.name}: {what}"
+            taken += found is not None
+            refused += found is None
+    assert taken > 50
+    assert refused > 50
+
+
 @pytest.mark.slow
 def test_what_is_read_of_damaged_jpss_files_is_what_the_library_reads(granules: list[Path], tmp_path: Path) -> None:
     rng = random.Random(SEED)
@@ -271,7 +319,7 @@ def test_granules_are_the_same_whoever_reads_them(
 ) -> None:
     tasks = [_task(path, checksummed) for path in granules]
     found = [jpss.extract(task) for task in tasks]
-    monkeypatch.setattr(jpss, "tree_of", lambda source, *, elements: None)
+    monkeypatch.setattr(jpss, "tree_of", lambda source, **_: None)
     assert found == [jpss.extract(task) for task in tasks]
 
 

@@ -10,13 +10,15 @@ import pytest
 from blake3 import blake3
 
 from orbitory.errors import IntegrityError, Transient
-from orbitory.storage import Storage, set_aside
+from orbitory.storage import Storage, same_bytes, set_aside
 from orbitory.zones import (
+    INCOMING,
     SENTINEL,
     FileSystemSync,
     has_writer,
     is_regular,
     move,
+    names_below,
     open_beneath,
     read_small,
     scan,
@@ -50,6 +52,17 @@ def test_scan_reports_every_name_but_folders_and_follows_no_link(tmp_path: Path)
     os.mkfifo(landing / "fifo")
     found = {seen.path: seen.regular for seen in scan(landing)}
     assert found == {b"deep/a\nb": True, b"\xff": True, b"link": False, b"fifo": False}
+
+
+def test_names_alone_come_in_the_order_of_their_bytes_whatever_folders_they_stand_in(tmp_path: Path) -> None:
+    names = [b"a-b", b"a/b/c", b"a/b-c", b"a/z", b"a0", b"\xff/x", b"z"]
+    for name in names:
+        path = tmp_path / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = list(names_below(tmp_path))
+    assert found == sorted(names)
+    assert set(found) == {seen.path for seen in scan(tmp_path)}
 
 
 @pytest.mark.fault("F34", how="names that climb, links in folders")
@@ -107,6 +120,39 @@ def test_placing_twice_is_harmless(tmp_path: Path, storage: Storage) -> None:
     assert (storage.root / "a").read_bytes() == b"bytes"
 
 
+def test_a_copy_of_an_earlier_try_is_taken_for_what_it_is(tmp_path: Path, storage: Storage) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    (tmp_path / "kept by its sender").hardlink_to(tmp_path / "file")  # so that it is copied
+    place(storage, tmp_path / "file", "a")
+    copied = (storage.root / "a").stat().st_ino
+    place(storage, tmp_path / "file", "a")
+    assert (storage.root / "a").stat().st_ino == copied
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_what_is_given_back_stands_in_landing_alone(tmp_path: Path, storage: Storage, stands: bool) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    place(storage, tmp_path / "file", "a")
+    if not stands:
+        (tmp_path / "file").unlink()
+    storage.give_back("a", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"bytes" and not (storage.root / "a").exists()
+
+
+def test_bytes_are_compared_whatever_size_and_time_say(tmp_path: Path) -> None:
+    for name, content in (("a", b"bytes"), ("b", b"other")):
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (0, 0))
+    assert not same_bytes(tmp_path / "a", tmp_path / "b")
+
+
+def test_what_cannot_be_read_does_not_agree(tmp_path: Path, storage: Storage) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a").write_bytes(b"bytes")
+    (storage.root / "linked").symlink_to(tmp_path / "elsewhere")
+    assert not storage.agrees("linked/a", blake3(b"bytes").digest())
+
+
 @pytest.mark.fault("F33", how="a file with a second hard link")
 def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the_archive(
     tmp_path: Path, storage: Storage
@@ -119,13 +165,37 @@ def test_a_file_with_another_name_is_copied_so_that_its_sender_cannot_change_the
     assert (storage.root / "a").read_bytes() == b"bytes"
 
 
+def test_a_careful_copy_and_a_repair_sync_the_bytes_and_then_the_name(
+    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    plain = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name, careful in (("a", False), ("b", True)):
+        (tmp_path / name).write_bytes(b"bytes")
+        (tmp_path / f"kept {name}").hardlink_to(tmp_path / name)  # so that it is copied
+        place(storage, tmp_path / name, f"sub/{name}", careful=careful)
+    assert synced == ["1", "sub"], "of the copy that need not be careful nothing: its batch is synced as a whole"
+    synced.clear()
+    with (tmp_path / "a").open("rb") as source:
+        storage.repair(source.fileno(), "sub/c", blake3(b"bytes").digest(), part="2/c", aside=tmp_path / "aside")
+    assert synced == ["c", "sub"]
+
+
 def test_careful_placing_copies(tmp_path: Path, storage: Storage) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"bytes")
     place(storage, file, "a", careful=True)
     assert not (storage.root / "a").samefile(file)
     assert (storage.root / "a").read_bytes() == b"bytes"
+    (storage.root / INCOMING / "1" / "of a try that was killed").write_bytes(b"byt")
     storage.discard_incoming(1)
+    assert not (storage.root / INCOMING / "1").exists()
     assert sorted(path.name for path in storage.root.rglob("*") if path.is_file()) == [SENTINEL, "a"]
 
 

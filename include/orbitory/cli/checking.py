@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orbitory.cli import deployment
 from orbitory.cli.output import say, write_json, write_lines, write_table
+from orbitory.priority import giving_way, rest_from_start
 
 if TYPE_CHECKING:
     from orbitory.audit import Violation
@@ -80,6 +81,7 @@ def _audit(options: argparse.Namespace) -> int:
     return 4 if violations else 0
 
 
+@giving_way(idle=True)
 def _audit_rolling(options: argparse.Namespace) -> int:
     from uuid import uuid4
 
@@ -96,6 +98,7 @@ def _audit_rolling(options: argparse.Namespace) -> int:
     with open_site(actor=f"{person()}/{uuid4().hex[:8]}") as site:
         require_schema(site.inventory)
         require_mounted(site)
+        rest_from_start(site.inventory)
         ranges = partitions(site)
         for partition in ranges if options.reconcile else ():
             acted += reconcile(site, partition).acted

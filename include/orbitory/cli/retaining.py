@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from orbitory.cli import deployment
 from orbitory.cli.output import amount, moment, say, write_json, write_json_array, write_lines, write_table
 from orbitory.cli.removing import read_list
+from orbitory.priority import giving_way, rest_from_start
 
 if TYPE_CHECKING:
     from orbitory.retention import Run
@@ -82,6 +84,11 @@ def _add_names(verb: argparse.ArgumentParser, how_many: str) -> None:
 
 
 def _expire(options: argparse.Namespace) -> int:
+    with nullcontext() if options.dry_run or options.calendar or options.history else giving_way():
+        return _expire_or_look(options)
+
+
+def _expire_or_look(options: argparse.Namespace) -> int:
     from orbitory import retention
     from orbitory.errors import ConfigurationError
     from orbitory.search import read_time
@@ -94,6 +101,8 @@ def _expire(options: argparse.Namespace) -> int:
         if options.history:
             return _tell_history(options, site)
         as_of = read_time(options.as_of) if options.as_of else None
+        if not options.dry_run:
+            rest_from_start(site.inventory)
         run = retention.expire(site, dry=options.dry_run, as_of=as_of)
     if options.json:
         write_json(run.as_dict())

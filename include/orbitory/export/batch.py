@@ -80,13 +80,16 @@ def _announce(work: Work, number: int, part: str, items: int) -> None:
         changed = bool(here.one("export_replaces", export=work.id, number=number) == {"any": True})
         if changed:
             there.all("plan_lock")  # nobody plans to make something of what is about to go
-        there.one("lock_store")  # nobody decides about newcomers meanwhile
+        there.one("lock_store" if changed else "lock_store_shared")  # nobody decides about newcomers meanwhile
         there.one("export_without_scans")
-        _take(work, number)
-        _require_unchanged(work)
+        count = here.one("export_count_batch", export=work.id, number=number)
+        assert count is not None
+        met = _take(work, number, count)
+        _require_unchanged(work, files=changed or bool(met), footprints=changed or bool(count["footprints"]))
         there.run("export_note" if changed else "export_note_simple", export=work.there_id, number=number)
         leaving = _beside(work) if changed else []
-        _require_free_paths(work)
+        if any(not row["same"] for row in met):
+            _require_free_paths(work)
         rows = items + here.pipe("export_out_fresh", there, "export_in_fresh")
         here.run("export_create_pass", added=True)
         (out, into, _), *others = _TABLES
@@ -106,19 +109,18 @@ def _announce(work: Work, number: int, part: str, items: int) -> None:
                 "by a new preview: what has arrived already is not copied again"
             )
         told = {"export": work.there_id, "number": number, "part": part, "items": items, "files": work.files}
-        told |= {"rows": rows + came, "assets": fresh["ids"], "arrivals": arrivals, "leaving": bool(leaving)}
+        told |= {"rows": rows + came, "assets": fresh["ids"], "arrivals": arrivals}
+        told |= {"changed": changed, "leaving": bool(leaving)}
         there.run("export_note_batch", **told)
 
 
-def _take(work: Work, number: int) -> None:
-    """Gather the batch here, and give its rows their numbers there."""
+def _take(work: Work, number: int, count: Row) -> list[Row]:
+    """Gather the batch here, and give its rows their numbers there; returns what stands under names of its files."""
     here, there = work.here.inventory, work.there.inventory
     ours, theirs = work.paths
     roots = {"linux": ours.linux_root, "windows": ours.windows_root}
     roots |= {"new_linux": theirs.linux_root, "new_windows": theirs.windows_root}
     living = "stored" if work.files else "archived"
-    count = here.one("export_count_batch", export=work.id, number=number)
-    assert count is not None
     new = {f"{kind}s": _numbers(work, kind, count[f"{kind}s"]) for kind in ("granule", "footprint")}
     here.run("export_take_batch", export=work.id, number=number, living=living, **roots, **new)
     here.run("export_take_assets")
@@ -131,11 +133,13 @@ def _take(work: Work, number: int) -> None:
     there.run("export_create_asked")
     here.pipe("export_ask_assets", there, "export_copy_asked")
     there.run("export_weigh_asked")
-    if busy := there.all("export_busy_assets", limit=1):
-        raise Transient(
-            f"{busy[0]['path']} is on its way in or out at {work.site} just now: try again when that is over"
-        )
-    known = there.all("export_known_assets")
+    met = there.all("export_met_assets")
+    for row in met:
+        if row["busy"]:
+            raise Transient(
+                f"{row['path']} is on its way in or out at {work.site} just now: try again when that is over"
+            )
+    known = [row for row in met if row["same"]]
     told = {"numbers": [row["asset_id"] for row in known], "ids": [row["id"] for row in known]}
     there.run("export_note_known", **told)
     files = here.one("export_count_files")
@@ -145,6 +149,7 @@ def _take(work: Work, number: int) -> None:
     there.run("export_create_coming")
     here.pipe("export_out_items", there, "export_copy_coming")
     there.run("export_weigh_coming")
+    return met
 
 
 def _numbers(work: Work, kind: str, count: int) -> str:
@@ -171,18 +176,25 @@ def _bring_arrivals(work: Work) -> tuple[int, str]:
             assert opened is not None
             runs[row["source"]] = opened["id"]
         here.run("export_number_arrivals", ids=arrivals, sources=list(runs), runs=list(runs.values()))
+        here.run("export_weigh_arrivals")
         here.pipe("export_out_arrivals", there, "export_in_arrivals")
         there.run("export_count_arrivals", arrivals=arrivals)
     return count, arrivals
 
 
-def _require_unchanged(work: Work) -> None:
-    """Under lock: what is there must be what was compared, and what leaves must not be needed."""
+def _require_unchanged(work: Work, *, files: bool, footprints: bool) -> None:
+    """Under lock: what is there must be what was compared, and what leaves must not be needed.
+
+    ``files``, ``footprints``: it concerns files that stand there, and footprints.
+    """
     there = work.there.inventory
-    there.all("export_lock_rows")
+    if files:
+        there.all("export_lock_rows")
     there.one("export_by_index")
-    there.all("export_lock_files")
-    there.one("lock_footprints")  # after the rows, as everybody takes it
+    if files:
+        there.all("export_lock_files")
+    if footprints:
+        there.one("lock_footprints")  # after the rows, as everybody takes it
     strayed = there.all("export_strayed", limit=_TOLD)
     there.one("export_as_usual")
     there.one("export_without_scans")

@@ -79,6 +79,7 @@ class Selection:
         """As statement ``export_choose`` takes it. Raises ConfigurationError for a product that nobody knows."""
         return {
             "products": sorted({i for name in self.products for i in _ids(site, name)}) or None,
+            "sources": sorted({s for name in self.products for s in site.catalogue.sources_of_kinds(name)}),
             "sensors": list(self.sensors) or None,
             "sensed": _range(*self.sensed),
             "ingested": _range(*self.ingested),
@@ -156,7 +157,7 @@ def _choose(here: Site, reader: Inventory, there: Inventory, selection: Selectio
     values = selection.values(here)
     reader.run("export_choose", **values)
     if selection.everything:
-        there.run("export_choose", **{name: None for name in values} | {"without": []})
+        there.run("export_choose", **{name: None for name in values} | {"sources": [], "without": []})
     else:
         without = {"without": values["without"]}
         while reader.run("export_widen_versions", **without) + reader.run("export_widen_keepers"):

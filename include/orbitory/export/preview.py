@@ -130,8 +130,13 @@ def folder_of(here: Site, preview_hash: str) -> Path:
     return here.settings.reports / "export" / preview_hash[:16]
 
 
-def look(here: Site, there: Site, remote: Remote, selection: Selection, *, files: bool) -> Preview:
-    """What differs now; the differences stand in the temporary table ``export_found`` of here's transaction."""
+def look(  # noqa: PLR0913 - the last with its default
+    here: Site, there: Site, remote: Remote, selection: Selection, *, files: bool, shown: bool = True
+) -> Preview:
+    """What differs now; the differences stand in the temporary table ``export_found`` of here's transaction.
+
+    ``shown``: samples and sizes are told, too, which are for people alone.
+    """
     inventory = here.inventory
     target = there.inventory.one("export_identity")
     told = replace(selection, before=None, without=()).as_dict()
@@ -141,9 +146,9 @@ def look(here: Site, there: Site, remote: Remote, selection: Selection, *, files
     unfinished = sum(1 for _ in halfway(here, there, remote))
     rows = inventory.all("export_counts")
     counts = {name: sum(row["conflicts" if name == "conflict" else name] for row in rows) for name in ACTIONS}
-    size = inventory.one("export_bytes")
+    size = inventory.one("export_bytes") if shown else {"files": 0, "bytes": 0}
     assert size is not None
-    samples = tuple(_samples(here, there))
+    samples = tuple(_samples(here, there)) if shown else ()
     return Preview(
         hash=found,
         site=remote.name,

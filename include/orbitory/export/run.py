@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from orbitory.errors import ConfigurationError
-from orbitory.export.batch import carry
 from orbitory.export.checks import check
 from orbitory.export.compare import Selection
+from orbitory.export.lanes import bring, side_by_side
 from orbitory.export.ledger import get, hash_of, one_at_a_time, there_of
 from orbitory.export.preview import Preview, keep, look
 from orbitory.export.settle import settle
@@ -25,8 +23,6 @@ from orbitory.inventory import Row
 from orbitory.mfp import Parameters
 from orbitory.site import Site
 from orbitory.zones import INCOMING
-
-log = logging.getLogger(__name__)
 
 #: Granules of one batch; versions of a granule and orders of an image are never parted.
 BATCH = 5_000
@@ -116,12 +112,13 @@ def _follow(here: Site, there: Site, to: Remote) -> None:
 def _find_anew(here: Site, there: Site, to: Remote, row: Row) -> tuple[int, Preview]:
     """The differences now, in ``export_found``, which must be those of the preview; the number of their export."""
     selection = Selection.of_dict(row["selection"])
-    fresh = look(here, there, to, selection, files=row["files"])
+    again = row["state"] != "previewed"
+    fresh = look(here, there, to, selection, files=row["files"], shown=again)
     if fresh.hash != row["hex"] and not (fresh.empty and row["state"] in ("done", "undone")):
         raise ConfigurationError(_changed(row, fresh))
-    if row["state"] == "previewed":
-        return int(row["id"]), fresh
-    return keep(here, fresh, selection), fresh  # it was brought over before: this one is another
+    if again:
+        return keep(here, fresh, selection), fresh  # it was brought over before: this one is another
+    return int(row["id"]), fresh
 
 
 def _require_approval(fresh: Preview, approval: str) -> None:
@@ -175,17 +172,12 @@ def copy(here: Site, number: int, part: str | None = None) -> int:
     """
     rows = 0
     with _work(here, number) as work:
+        if work is not None and not work.files:
+            rows += side_by_side(work, part)
         while batch := here.inventory.one("export_next", export=number, part=part):
             if work is None:
                 raise ConfigurationError(f"a later export has brought the rest of export {number}")
-            started = time.monotonic()
-            written = carry(work, batch["number"], batch["part"], batch["items"])
-            rows += written
-            trail(work, batch["number"])  # before somebody there plans to make the same from the inputs that came
-            log.info(
-                "export=%d batch=%d granules=%d rows=%d seconds=%.2f",
-                *(number, batch["number"], batch["items"], written, time.monotonic() - started),
-            )
+            rows += bring(work, batch)
     return rows
 
 
@@ -202,6 +194,7 @@ def finish(here: Site, number: int) -> Outcome:
             incoming = work.there.settings.storage / INCOMING / f"export-{work.token}"
             shutil.rmtree(incoming, ignore_errors=True)
             told = json.dumps({"problems": list(problems)})
+            work.there.inventory.run("export_close_runs", actor=f"export/{work.token}")
             work.there.inventory.run("export_finish", id=work.there_id, counts=told)
             here.inventory.run("export_finish", id=number, counts=told)
     row = get(here.inventory, number)

@@ -107,7 +107,8 @@ class OpenFile:
 
     def whole(self) -> bytes:
         """All bytes, of which ``head`` is not read again; fewer where the file was cut meanwhile."""
-        return self.head + os.pread(self.descriptor, max(0, self.size - len(self.head)), len(self.head))
+        rest = self.size - len(self.head)
+        return self.head + os.pread(self.descriptor, rest, len(self.head)) if rest > 0 else self.head
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The isolated side of ``workers``: a nursery that has imported every parser, and the workers that it forks.
+"""The isolated side of ``workers``: a nursery that imports the parsers it is asked for, and the workers that it forks.
 
 The nursery reads no foreign byte. A worker is confined, then answers tasks in order over its own socket. It sends JSON,
 never pickles: what it says may be the words of a file that took it over. Run as
@@ -23,8 +23,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from orbitory.errors import DataError, NotReady, Transient
-from orbitory.extract import EXTRACTORS, Extractor, ExtractTask, load
+from orbitory.extract import Extractor, ExtractTask, Member, load
 from orbitory.extract.header import text
 from orbitory.extract.sandbox import confine
 from orbitory.model import Extraction
@@ -33,20 +35,15 @@ from orbitory.model import Extraction
 TASK_FRAME = struct.Struct(">I")
 ANSWER_FRAME = struct.Struct(">II")
 _DETAIL_LIMIT = 2000
+_encode = msgspec.json.Encoder(enc_hook=lambda value: value.item()).encode  # numpy's numbers
 #: CPU seconds per second of wall time allowed: a busy loop is told from a slow disk.
 _CPU_SHARE = 0.8
 
 
 def nursery(control: socket.socket) -> None:
     """Serve the parent until it closes the connection: fork workers, end them, say how they ended."""
-    try:
-        extractors = {name: load(name) for name in EXTRACTORS}
-    except ImportError as error:
-        control.send(json.dumps({"failed": str(error)}).encode())
-        return
+    extractors: dict[str, Extractor] = {}
     libraries = _libraries()
-    gc.collect()
-    gc.freeze()
     control.send(b'{"ready": true}')
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 65_536, 1)
@@ -56,12 +53,31 @@ def nursery(control: socket.socket) -> None:
         if "end" in request:
             control.send(json.dumps({"status": _end(request["end"])}).encode())
             continue
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            _work(socket.socket(fileno=descriptors[0]), request, libraries, extractors)
-        os.close(descriptors[0])
-        control.send(json.dumps({"pid": pid}).encode())
+        with socket.socket(fileno=descriptors[0]) as channel:
+            control.send(json.dumps(_worker(control, channel, request, libraries, extractors)).encode())
+
+
+def _worker(
+    control: socket.socket,
+    channel: socket.socket,
+    request: dict[str, Any],
+    libraries: list[Path],
+    extractors: dict[str, Extractor],
+) -> dict[str, Any]:
+    """Fork one; what to tell of it. It imports nothing that another has needed before."""
+    name = request["extractor"]
+    if name not in extractors:
+        try:
+            extractors[name] = load(name)
+        except ImportError as error:
+            return {"failed": str(error)}
+        gc.collect()
+        gc.freeze()
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        _work(channel, request, libraries, extractors)
+    return {"pid": pid}
 
 
 def _libraries() -> list[Path]:
@@ -89,6 +105,8 @@ def _work(
         while frame := stream.read(TASK_FRAME.size):
             task: ExtractTask = pickle.loads(stream.read(*TASK_FRAME.unpack(frame)))  # from our parent
             _allow_seconds(request["seconds"], task)
+            if task.extractor not in extractors:  # rare, and possible: libraries stay readable
+                extractors[task.extractor] = load(task.extractor)
             channel.sendall(answer(task, extractors[task.extractor]))
         os._exit(0)
     except BaseException:  # noqa: BLE001 - the top of a process: say why it ends, then end
@@ -103,16 +121,20 @@ def _allow_seconds(seconds: float, task: ExtractTask) -> None:
     Where the machine allows less, that holds.
     """
     wanted = int(time.process_time() + _CPU_SHARE * allowance(seconds, unit_size(task))) + 1
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if wanted != soft:
+        resource.setrlimit(resource.RLIMIT_CPU, (wanted, hard))
 
 
 def unit_size(task: ExtractTask) -> int:
-    """Bytes of the file and of those that are read with it, as far as they are still there."""
+    """Bytes of the file and of those that are read with it; where they were not verified, as far as they are there."""
     size = 0
-    for path in (task.path, *(member.path for member in task.members)):
+    files: tuple[ExtractTask | Member, ...] = (task, *task.members)
+    for each in files:
         with suppress(OSError):
-            size += os.stat(path, follow_symlinks=False).st_size
+            size += each.stat.size if each.stat else os.stat(each.path, follow_symlinks=False).st_size
     return size
 
 
@@ -140,21 +162,12 @@ def _clean(detail: str, task: ExtractTask) -> str:
 
 
 def _told(identifier: int, extraction: Extraction) -> bytes:
-    granules = [
-        {name: _plain(getattr(granule, name)) for name in granule.__dataclass_fields__}
-        for granule in extraction.granules
-    ]
-    findings = [finding.as_dict() for finding in extraction.findings[:100]]
-    told = {"kind": extraction.kind, "granules": granules, "findings": findings}
+    told = {"kind": extraction.kind, "granules": extraction.granules, "findings": extraction.findings[:100]}
     return _frame({"id": identifier, "extraction": told}, extraction.header)
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
 def _frame(message: dict[str, Any], header: bytes = b"") -> bytes:
-    body = json.dumps(message, allow_nan=False).encode()
+    body = _encode(message)
     return ANSWER_FRAME.pack(len(body), len(header)) + body + header
 
 

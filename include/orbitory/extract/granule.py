@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from orbitory.errors import DataError
@@ -21,6 +22,8 @@ _NONE = frozenset({"", "N/A", "NA", "NONE", "UNKNOWN"})
 #: IDPS writes -993 … -999.9 where it has no number.
 _FILL_FROM = -993.0
 _INPUT_LIMIT = 200
+_WHOLE = re.compile(r"-?\d{1,20}")
+_SHORT, _KEPT = 64, 4096
 _SAME = timedelta(milliseconds=1)
 _LONGEST = timedelta(days=1)
 
@@ -47,23 +50,36 @@ class Attributes:
             if not values:
                 return None
             value = values[0]
-        found = text(value).strip() if isinstance(value, bytes | str) else str(value)
-        return None if found.upper() in _NONE else found
+        return (_short_said if isinstance(value, str) and len(value) <= _SHORT else _said)(value)
 
     def number(self, name: str) -> float | None:
         """First element as a number, even if it is written as text."""
-        try:
-            value = float(self.text(name) or "nan")
-        except ValueError:
-            return None
+        value = self.raw.get(name)
+        if not isinstance(value, float):
+            try:
+                value = float(self.text(name) or "nan")
+            except ValueError:
+                return None
         return value if math.isfinite(value) and value > _FILL_FROM else None
 
     def integer(self, name: str) -> int | None:
         """First element as a whole number."""
-        value = self.text(name)
-        if value is None or not re.fullmatch(r"-?\d{1,20}", value):
-            return None
-        return int(value) if int(value) > _FILL_FROM else None
+        value = self.raw.get(name)
+        if not isinstance(value, int):
+            written = self.text(name)
+            if written is None or not _WHOLE.fullmatch(written):
+                return None
+            value = int(written)
+        return value if value > _FILL_FROM else None
+
+
+def _said(value: Any) -> str | None:
+    found = text(value).strip() if isinstance(value, bytes | str) else str(value)
+    return None if found.upper() in _NONE else found
+
+
+#: What short texts say is often said again, by other granules.
+_short_said = lru_cache(_KEPT)(_said)
 
 
 def granule_facts(
@@ -183,4 +199,8 @@ def _search(where: Mapping[str, Attributes]) -> dict[str, Any]:
         "geolocation": root.text("N_GEO_Ref"),
         "inputs": [each for each in inputs if each.upper() not in _NONE],
     }
-    return {name: plain(value) for name, value in found.items() if value not in (None, [])}
+    return {
+        name: value if isinstance(value, str) else plain(value)
+        for name, value in found.items()
+        if value is not None and value != []
+    }

@@ -8,15 +8,13 @@ Layouts: HDF5 file format specification 3.0, sections III (groups) and IV.A.2 (l
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 from orbitory.extract.hdf5_chunks import Budget, check_elements
-from orbitory.extract.hdf5_messages import UNDEFINED, Storage, Unsupported, name_in
+from orbitory.extract.hdf5_layouts import Node, known, layout_of, learn
+from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported, name_in
 from orbitory.extract.hdf5_space import Space
-from orbitory.extract.header import Harmless
 
 _DEPTH_LIMIT, _PATH_LIMIT = 64, 1024
 _HEAP_LIMIT = 65_536
@@ -24,49 +22,28 @@ _CACHED = 512
 _ENTRY = struct.Struct("<QQI4x16s")
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A group or a dataset: its attributes and members, both in the order of their names."""
-
-    #: Absolute path; "/" is the root.
-    path: str
-    attributes: Harmless
-    members: dict[str, Node]
-    #: None for a group.
-    storage: Storage | None
-
-    @property
-    def is_group(self) -> bool:
-        """Or a dataset."""
-        return self.storage is None
-
-    @property
-    def is_dataset(self) -> bool:
-        """Or a group."""
-        return self.storage is not None
-
-    def walk(self) -> Iterator[Node]:
-        """This one and all below, each before its members."""
-        pending = [self]
-        while pending:
-            node = pending.pop()
-            yield node
-            if node.members:
-                pending += reversed(node.members.values())
-
-
-def read_tree(data: bytes, *, elements: bool) -> Node:
+def read_tree(data: bytes, *, elements: bool, like: str = "") -> Node:
     """The root group of the HDF5 file in ``data``, with all below it.
 
-    With ``elements`` all chunks are inflated, to find damage in them. Raises Unsupported.
+    With ``elements`` all chunks are inflated, to find damage in them. ``like``: equal for files that are likely to have
+    their metadata at the same places. Raises Unsupported.
     """
     try:
-        space = Space(data)
+        space, budget = Space(data), Budget() if elements else None
+        key = (like, space.form)
+        for layout in known(key):
+            root = layout.filled(space)
+            if root is not None:
+                for storage in layout.stored:
+                    check_elements(space, storage, budget)
+                return root
         root = _node(space, space.root, "/", space.root_table)
-        budget = Budget()
+        taken = layout_of(space, root)
         for node in root.walk():
             if node.storage is not None:
-                check_elements(space, node.storage, budget if elements else None)
+                check_elements(space, node.storage, budget)
+        if taken is not None:
+            learn(key, taken)
     except (struct.error, IndexError, ValueError) as error:
         raise Unsupported("a structure is cut off") from error
     return root

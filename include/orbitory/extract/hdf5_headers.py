@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orbitory.extract.hdf5_messages import UNDEFINED, Form, Storage, Unsupported, Value, form_of, storage_of
-from orbitory.extract.header import Harmless
+from orbitory.extract.hdf5_messages import UNDEFINED, Form, Storage, Unsupported, form_of, storage_of
+from orbitory.extract.header import Harmless, Told
 
 _NIL, _LINK_INFO, _KIND, _LINK, _LAYOUT, _ATTRIBUTE = 0x00, 0x02, 0x03, 0x06, 0x08, 0x0C
 _CONTINUATION, _TABLE, _CHANGED, _ATTRIBUTE_INFO = 0x10, 0x11, 0x12, 0x15
@@ -42,7 +42,7 @@ class ObjectHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
     """What may differ between headers of one form: bytes of a block."""
 
     block: int
@@ -52,6 +52,11 @@ class _Field:
     kind: int
     form: Form | None = None
 
+    @property
+    def varies(self) -> bool:
+        """Whether it says nothing of where structures stand."""
+        return self.kind in (_ATTRIBUTE, _CHANGED)
+
 
 class Messages:
     """Collects the messages of one header, in the order of its blocks."""
@@ -59,10 +64,11 @@ class Messages:
     def __init__(self, first: tuple[int, int]) -> None:
         """Begin with the header's own block: address and length."""
         self.blocks = [first]
-        #: Bytes of the blocks that were read to their end.
+        #: Bytes of the blocks that were read to their end, and where they begin in the file.
         self.contents: list[bytes] = []
-        self.fields: list[_Field] = []
-        self._attributes: dict[str, Value] = {}
+        self.starts: list[int] = []
+        self.fields: list[Field] = []
+        self._attributes: dict[str, Told] = {}
         self._single: dict[int, bytes] = {}
         self._links: list[bytes] = []
 
@@ -96,14 +102,15 @@ class Messages:
             self._field(start + 1 + message[1], 8, kind)
 
     def _field(self, start: int, size: int, kind: int, form: Form | None = None) -> None:
-        self.fields.append(_Field(len(self.contents), start, size, kind, form))
+        self.fields.append(Field(len(self.contents), start, size, kind, form))
 
     def finished(self) -> ObjectHeader:
         """What they say, when all are there."""
         single = self._single
         if _ATTRIBUTE_INFO in single:
             _check_compact(single[_ATTRIBUTE_INFO], 2, "attributes")
-        attributes = Harmless(sorted(self._attributes.items()))
+        names = tuple(sorted(self._attributes))
+        attributes = Harmless(names, map(self._attributes.__getitem__, names))
         if _KIND in single and single.keys() <= _OF_DATASETS and not self._links:
             return ObjectHeader(attributes, storage_of(single), None)
         if not single.keys() <= _OF_GROUPS or (_TABLE in single) == (_LINK_INFO in single):
@@ -138,7 +145,7 @@ class Template:
 
     def __init__(self, messages: Messages, found: ObjectHeader) -> None:
         """Take it from a header that was read message by message."""
-        fields = messages.fields
+        self.fields = fields = messages.fields
         self._blocks: list[tuple[int, struct.Struct, tuple[bytes, ...]]] = []
         for number, content in enumerate(messages.contents):
             at, parts = 0, []
@@ -150,21 +157,23 @@ class Template:
             self._blocks.append((len(content), layout, layout.unpack(content)[::2]))
         self._next = [index for index, field in enumerate(fields) if field.kind == _CONTINUATION]
         forms = {field.form.name: (index, field.form.decode) for index, field in enumerate(fields) if field.form}
-        self._attributes = [(name, *forms[name]) for name in found.attributes]
+        self._names = tuple(found.attributes)
+        self._attributes = [forms[name] for name in self._names]
         self._storage = found.storage
         self._place = next((index for index, field in enumerate(fields) if field.kind in (_TABLE, _LAYOUT)), None)
 
-    def filled(self, space: Claimed, address: int) -> ObjectHeader | None:
-        """The header whose messages begin at ``address``; None if it is of another form."""
+    def filled(self, space: Claimed, address: int, starts: list[int]) -> ObjectHeader | None:
+        """The header whose messages begin at ``address``; None if it is of another form. ``starts``: of its blocks."""
         values: list[bytes] = []
         for number, (length, layout, fixed) in enumerate(self._blocks):
             if number:
                 address = int.from_bytes(values[self._next[number - 1]], "little")
-            found = layout.unpack_from(space.data, space.claim(address, length))
+            starts.append(space.claim(address, length))
+            found = layout.unpack_from(space.data, starts[-1])
             if found[::2] != fixed:
                 return None
             values += found[1::2]
-        attributes = Harmless({name: decode(values[index]) for name, index, decode in self._attributes})
+        attributes = Harmless(self._names, [decode(values[index]) for index, decode in self._attributes])
         place = values[self._place] if self._place is not None else None
         storage = self._storage
         if storage is None:

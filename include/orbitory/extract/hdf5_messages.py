@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from orbitory.extract.header import LIST_LIMIT, TEXT_LIMIT
-
-#: One element of an attribute. Texts that are not plain ASCII stay bytes.
-Element = str | bytes | int | float
-#: What an attribute holds: its one element, or all of several.
-Value = Element | list[Element]
+from orbitory.extract.header import LIST_LIMIT, TEXT_LIMIT, Told, encode
 
 UNDEFINED = (1 << 64) - 1
 _HEAD_LIMIT = 1024
@@ -25,6 +20,7 @@ _RANK_LIMIT = 32
 _CLAIM_LIMIT = 1 << 40
 _CACHED = 4096
 _SHORT = 64
+_REPEATED = 64
 
 _INTEGERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 #: Datatype messages of IEEE 754 numbers: size → format, class bits without the byte order, what follows the size.
@@ -48,7 +44,8 @@ class Form:
     #: Where the value begins in the message, and the bytes it takes.
     start: int
     size: int
-    decode: Callable[[bytes], Value]
+    #: Gives its one element, or a list of several. Texts that are not plain ASCII stay bytes.
+    decode: Callable[[bytes], Told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +107,33 @@ def _form(head: bytes) -> Form:
     return Form(name_in(parts[0][:-1]), at, width * count, _decoder(code, width, count))
 
 
-def _decoder(code: str, width: int, count: int) -> Callable[[bytes], Value]:
+def _decoder(code: str, width: int, count: int) -> Callable[[bytes], Told]:
     if code == "s":
-        text = _short_text if width <= _SHORT else _text
-        return text if count == 1 else lambda raw: [text(raw[at : at + width]) for at in range(0, len(raw), width)]
+        read = _short_text if width <= _SHORT else _text
+        if count == 1:
+            return read
+        return lambda raw: _listed([read(raw[at : at + width]) for at in range(0, len(raw), width)])
     unpack = struct.Struct(f"{code[0]}{count}{code[1]}").unpack
-    return (lambda raw: unpack(raw)[0]) if count == 1 else lambda raw: list(unpack(raw))
+    if count == 1:
+        return lru_cache(_REPEATED)(lambda raw: _number(*unpack(raw)))
+    return lru_cache(_REPEATED if width * count <= _SHORT else 0)(lambda raw: _listed(map(_number, unpack(raw))))
 
 
-def _text(field: bytes) -> str | bytes:
+def _listed(elements: Iterable[Told]) -> Told:
+    values, texts = zip(*elements, strict=True)
+    return list(values), f"[{','.join(texts)}]" if all(texts) else ""
+
+
+def _number(value: float) -> Told:
+    return value, repr(value) if math.isfinite(value) else ""
+
+
+def _text(field: bytes) -> Told:
     data = field.rstrip(b"\0")
-    plain = data.isascii() and b"\0" not in data and len(data) <= TEXT_LIMIT
-    return data.decode("ascii") if plain else data
+    if not data.isascii() or b"\0" in data or len(data) > TEXT_LIMIT:
+        return data, ""
+    value = data.decode("ascii")
+    return value, encode(value)
 
 
 #: What short texts say is often said again, by other granules and files.

@@ -11,7 +11,8 @@ from h5py import h5d, h5g, h5o
 
 from orbitory.extract import OpenFile
 from orbitory.extract.hdf5 import attributes, children, open_hdf5, read_everything
-from orbitory.extract.hdf5_bytes import Node, read_tree
+from orbitory.extract.hdf5_bytes import read_tree
+from orbitory.extract.hdf5_layouts import Node
 from orbitory.extract.hdf5_messages import Unsupported
 from orbitory.extract.header import Header, text
 from orbitory.model import Finding
@@ -94,12 +95,12 @@ class _LibraryMembers(Mapping[str, LibraryObject]):
         return len(self._names)
 
 
-def tree_of(source: OpenFile, *, elements: bool) -> Node | None:
+def tree_of(source: OpenFile, *, elements: bool, like: str = "") -> Node | None:
     """The whole file as ``hdf5_bytes`` reads it; None where only the library can tell what it holds."""
     if source.size > WHOLE_LIMIT:
         return None
     try:
-        return read_tree(source.whole(), elements=elements)
+        return read_tree(source.whole(), elements=elements, like=like)
     except Unsupported:
         return None
 

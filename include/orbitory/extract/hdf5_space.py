@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from orbitory.extract.container import HEAD_BYTES, hdf5_offset
-from orbitory.extract.hdf5_headers import Messages, ObjectHeader, known, learn
+from orbitory.extract.hdf5_headers import Field, Messages, ObjectHeader, known, learn
 from orbitory.extract.hdf5_messages import UNDEFINED, Unsupported
 
 _WORD = 0xFFFFFFFF
@@ -25,8 +25,12 @@ class Space:
         self.data = data
         self._left = len(data)
         self._headers: set[int] = set()
-        self._base = hdf5_offset(data[:HEAD_BYTES])
-        version = data[self._base + 8] if 0 <= self._base < len(data) - 8 else -1
+        #: What was claimed: where it begins in ``data``, and its size.
+        self.claims: list[tuple[int, int]] = []
+        #: By path: where the blocks of a header of version 1 begin in ``data``, and what may differ in them.
+        self.fields: dict[str, tuple[list[int], list[Field]]] = {}
+        self._base = base = hdf5_offset(data[:HEAD_BYTES])
+        version = data[base + 8] if 0 <= base < len(data) - 8 else -1
         #: Symbol table and B-tree that the superblock says the root group has.
         self.root_table: bytes | None = None
         #: Half of the entries that nodes have room for: of symbols, of groups' B-trees, of chunks' B-trees.
@@ -37,6 +41,8 @@ class Space:
             self.root = self._new_superblock()
         else:
             raise Unsupported(f"superblock version {version}")
+        #: What the superblock says but for the file's end.
+        self.form = (version, base, self.root, self.root_table, self.symbols_k, self.groups_k, self.chunks_k)
 
     def claim(self, address: int, size: int) -> int:
         """Where the ``size`` bytes at ``address`` begin in ``data``."""
@@ -44,7 +50,12 @@ class Space:
         self._left -= size
         if start + size > len(self.data) or self._left < 0:
             raise Unsupported(f"a structure of {size} bytes at {address} reaches behind the end, or overlaps others")
+        self.claims.append((start, size))
         return start
+
+    def take(self, size: int) -> None:
+        """Count ``size`` bytes as claimed."""
+        self._left -= size
 
     def bytes_at(self, address: int, size: int) -> bytes:
         """The ``size`` bytes at ``address``, claimed."""
@@ -91,13 +102,17 @@ class Space:
             return self._new_header(address).finished()
         key = (path.rstrip("0123456789"), self.data[start : start + 16])
         for template in known(key):
-            left = self._left
-            found = template.filled(self, address + 16)
+            left, claims, starts = self._left, len(self.claims), list[int]()
+            found = template.filled(self, address + 16, starts)
             if found is not None:
+                self.claim(address, 16)
+                self.fields[path] = starts, template.fields
                 return found
             self._left = left
+            del self.claims[claims:]
         messages = self._old_header(address)
         found = messages.finished()
+        self.fields[path] = messages.starts, messages.fields
         learn(key, messages, found)
         return found
 
@@ -116,6 +131,7 @@ class Space:
                     raise Unsupported("a message reaches behind its header")
                 found.take(kind, flags, self.data[at - length : at], at - length - start)
                 count -= 1
+            found.starts.append(start)
             found.contents.append(self.data[start:end])
         if count:
             raise Unsupported("an object header with another number of messages than it says")

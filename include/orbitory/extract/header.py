@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 #: Characters of JSON that one file's header may take; more is cut, visibly.
@@ -60,11 +61,28 @@ def _plain_array(value: Any, depth: int) -> Any:
     return str(listed)[:64] if hasattr(listed, "tolist") else plain(listed, depth + 1)
 
 
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+#: A value, and its JSON; empty where ``plain`` would make something else of the value.
+Told = tuple[Any, str]
+
+encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+quoted = lru_cache(4096)(encode)
 
 
 class Harmless(dict[str, Any]):
-    """Attributes whose names, and values that JSON knows, are what ``text`` and ``plain`` would make of them."""
+    """Attributes in the order of their names, with their JSON; empty where ``plain`` must make it."""
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, names: tuple[str, ...], told: Iterable[Told]) -> None:
+        """Take what is told of each name."""
+        values, texts = zip(*told, strict=True) if names else ((), ())
+        super().__init__(zip(names, values, strict=True))
+        self.encoded = _members(names) % texts if all(texts) else ""
+
+
+@lru_cache(512)
+def _members(names: tuple[str, ...]) -> str:
+    return f"{{{','.join(f'{quoted(name)}:'.replace('%', '%%') + '%s' for name in names)}}}"
 
 
 class Header:
@@ -85,14 +103,10 @@ class Header:
         """Keep ``attributes`` of the object at ``path``, if there is room."""
         if self.full or not attributes:
             return
-        kept = attributes
-        try:
-            encoded = _encode(kept) if isinstance(kept, Harmless) else ""
-        except (TypeError, ValueError):  # bytes, NaN
-            encoded = ""
+        kept, encoded = attributes, attributes.encoded if isinstance(attributes, Harmless) else ""
         if not encoded:
             kept = {text(name): plain(value) for name, value in attributes.items()}
-            encoded = _encode(kept)
+            encoded = encode(kept)
         self._keep(text(path), kept, encoded)
 
     def _keep(self, path: str, kept: Mapping[str, Any], encoded: str) -> None:
@@ -111,5 +125,5 @@ class Header:
         """Compressed JSON; empty when there is nothing."""
         if not self._encoded:
             return b""
-        members = ",".join(f"{_encode(path)}:{encoded}" for path, encoded in self._encoded.items())
+        members = ",".join(f"{quoted(path)}:{encoded}" for path, encoded in self._encoded.items())
         return zlib.compress(f"{{{members}}}".encode(), 1)

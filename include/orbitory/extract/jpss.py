@@ -46,7 +46,7 @@ def extract(task: ExtractTask) -> Extraction:
         kind = quick_check(task.name, source.head, source.size)
         if kind != "hdf5":
             raise DataError("type", f"the first bytes are {kind}: expected hdf5")
-        top = tree_of(source, elements=not task.checksummed)
+        top = tree_of(source, elements=not task.checksummed, like=" ".join(task.identity.products))
         if top is not None:
             root, products = _products(top, task, header, findings)
             if not task.checksummed:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orbitory.errors import ConfigurationError
+from orbitory.extract import EXTRACTORS
 
 _START_SECONDS = 120.0
 _INCLUDE = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ class Nursery:
     """A running nursery."""
 
     def __init__(self) -> None:
-        """Start it and wait until it has imported the parsers. Raises ConfigurationError if it cannot."""
+        """Start it and wait until it listens. Raises ConfigurationError if it does not."""
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-P", "-W", "ignore", "-m", "orbitory.extract.child", str(theirs.fileno())]
@@ -60,23 +61,27 @@ class Nursery:
         said = self._received()
         if "ready" not in said:
             self.close()
-            raise ConfigurationError(
-                f"the process that reads foreign files cannot start: {said.get('failed', 'it ended at once')}; "
-                f"try PYTHONPATH={_INCLUDE} {sys.executable} -c 'import orbitory.extract.generic'"
-            )
+            raise _unusable("it ended at once", "orbitory.extract.child")
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
         return self._process.poll() is None
 
-    def worker(self, readable: bytes, seconds: float, memory_bytes: int) -> tuple[socket.socket, int]:
-        """A confined worker that can read the folder ``readable``: our end of its socket, and its process id."""
+    def worker(self, readable: bytes, seconds: float, memory_bytes: int, extractor: str) -> tuple[socket.socket, int]:
+        """A confined worker that can read the folder ``readable``: our end of its socket, and its process id.
+
+        ``extractor``: key of ``EXTRACTORS``. Raises ConfigurationError if its parsers cannot be imported.
+        """
         ours, theirs = socket.socketpair()
-        request = {"readable": readable.hex(), "seconds": seconds, "memory": memory_bytes}
+        request = {"readable": readable.hex(), "seconds": seconds, "memory": memory_bytes, "extractor": extractor}
         with theirs, self._lock:
             socket.send_fds(self._control, [json.dumps(request).encode()], [theirs.fileno()])
-            return ours, int(self._received()["pid"])
+            said = self._received()
+        if "failed" in said:
+            ours.close()
+            raise _unusable(said["failed"], EXTRACTORS[extractor])
+        return ours, int(said["pid"])
 
     def end(self, pid: int) -> int:
         """End a worker; its wait status (killed, if the nursery itself is gone: then so are its workers)."""
@@ -101,6 +106,13 @@ class Nursery:
         """In a fork of its owner: let go of it without ending it."""
         self._control.close()
         self._process.returncode = 0
+
+
+def _unusable(reason: str, module: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the process that reads foreign files cannot start: {reason}; "
+        f"try PYTHONPATH={_INCLUDE} {sys.executable} -c 'import {module}'"
+    )
 
 
 _own: Nursery | None = None

@@ -88,6 +88,8 @@ def _archive_ready(site: Site, held: Claim) -> _Placed:
             ready.append(work)
         elif any(row["asset_state"] == "deleted" for row in known):
             astray.append(work)
+    if not ready and not astray:
+        return _Placed()
     placed = _keep_in_place(held, ready) if held.in_place else _place_durably(site, held, ready)
     for work in astray:
         placed.give_up(work, set_back(held, work.rows, "changed", "the copy it duplicated never reached the archive"))

@@ -5,25 +5,28 @@ from __future__ import annotations
 import fnmatch
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from orbitory.catalogue import Source
 from orbitory.errors import ConfigurationError
 from orbitory.ingest.batches import Bounds, Slice, cut
-from orbitory.ingest.ledger import LEASE
+from orbitory.ingest.ledger import LEASE, stat_in
 from orbitory.ingest.retire import finish_clearing, finish_retiring
 from orbitory.ingest.units import Candidate, Look, Unit, group
 from orbitory.inventory import Row
-from orbitory.model import Stat, State
+from orbitory.model import State
 from orbitory.quarantine import finish_redrives
 from orbitory.site import Site
-from orbitory.zones import Seen, display, read_small, scan
+from orbitory.zones import Seen, display, names_below, read_small, seen_at
 
 log = logging.getLogger(__name__)
+
+#: So many names of the ledger are asked for at once.
+_PAGE = 10_000
 
 #: A unit and the number of its batch; none while it waits.
 Planned = tuple[int | None, Unit]
@@ -126,14 +129,9 @@ def _decide(site: Site, source: Source, selection: Selection) -> tuple[list[Slic
     """Scan and decide, under the source's lock, inside the caller's transaction."""
     inventory, landing = site.inventory, site.landing_of(source)
     inventory.one("lock_detect", source=source.name)
-    inventory.run("create_seen")
-    inventory.copy_in("copy_seen", seen_rows(scan(landing)))
+    files, withdrawn = _candidates(site, source)
     if not selection.dry_run:
-        inventory.run("forget_withdrawn", source=source.name)
-    rows = inventory.stream("candidates", source=source.name)
-    # A file that another run archived between our scan and this answer is gone by now; what still stands is new.
-    root = os.fsencode(landing)
-    files = [candidate(row) for row in rows if row["known"] or os.path.lexists(os.path.join(root, row["path"]))]
+        inventory.run("forget_withdrawn", ids=withdrawn)
     look = Look(
         read=lambda path, limit: read_small(landing, path, limit),
         ever_seen=lambda names: {
@@ -149,26 +147,60 @@ def _decide(site: Site, source: Source, selection: Selection) -> tuple[list[Slic
     return slices, [unit for unit in units if unit.state is State.WAITING]
 
 
-def seen_rows(found: Iterable[Seen]) -> Iterator[tuple[object, ...]]:
-    """Rows of ``copy_seen``."""
-    for seen in found:
-        stat = seen.stat
-        yield (
-            *(seen.path, display(seen.path), stat.dev, stat.ino, stat.size, stat.mtime_ns, stat.ctime_ns),
-            seen.regular,
-        )
+def _candidates(site: Site, source: Source) -> tuple[list[Candidate], list[int]]:
+    """Files that no batch holds, new ones and waiting ones; and the numbers of waiting ones that are gone.
+
+    Two sorted streams are merged, so that memory holds one folder's names, one page of the ledger, and what is found.
+    What a batch holds is known by its name alone: the steps themselves make sure of its bytes.
+    """
+    row = site.inventory.one("seconds_now")
+    assert row is not None
+    landing, files, withdrawn = site.landing_of(source), [], []
+    ledger = _landed(site, source)
+    known, waits = next(ledger, _END)
+    for name in names_below(landing):
+        while known is not None and known < name:
+            if waits is not None:
+                withdrawn.append(waits["id"])
+            known, waits = next(ledger, _END)
+        held = known == name
+        # What another run archived since its folder was listed is gone by now; what still stands is new.
+        if (not held or waits is not None) and (seen := seen_at(landing, name)):
+            files.append(_candidate(seen, waits if held else None, row["now"]))
+    rest = chain([(known, waits)], ledger)
+    return files, withdrawn + [waits["id"] for _, waits in rest if waits is not None]
 
 
-def candidate(row: Row) -> Candidate:
-    """A row of ``candidates`` as the decisions want it."""
+#: Behind the last name of the ledger.
+_END: tuple[bytes | None, Row | None] = (None, None)
+
+
+def _landed(site: Site, source: Source) -> Iterator[tuple[bytes | None, Row | None]]:
+    """Names that the ledger knows in landing, in the order of their bytes; the rows of those that wait."""
+    after = b""
+    while (page := _page(site, source, after)) and page["paths"] is not None:
+        numbers = page["waiting"]
+        rows = site.inventory.all("waiting_arrivals", ids=numbers) if numbers else []
+        waiting = {row["path"]: row for row in rows}
+        for after in page["paths"].split(b"\0"):
+            yield after, waiting.get(after)
+
+
+def _page(site: Site, source: Source, after: bytes) -> Row | None:
+    return site.inventory.one("landed_page", source=source.name, after=after, limit=_PAGE)
+
+
+def _candidate(seen: Seen, waits: Row | None, now: float) -> Candidate:
+    """A file as the decisions want it. ``waits``: its row, if it waits; ``now``: seconds, by the database's clock."""
+    same = waits is not None and stat_in(waits) == seen.stat
     return Candidate(
-        path=row["path"],
-        name=row["name"],
-        stat=Stat(row["dev"], row["ino"], row["size"], row["mtime_ns"], row["ctime_ns"]),
-        regular=row["regular"],
-        age=row["age"],
-        waited=row["waited"],
-        unchanged=row["unchanged"],
+        path=seen.path,
+        name=display(seen.path),
+        stat=seen.stat,
+        regular=seen.regular,
+        age=now - seen.stat.mtime_ns / 1e9,
+        waited=waits["waited"] if waits is not None else 0.0,
+        unchanged=waits["unchanged"] if waits is not None and same else 0.0,
     )
 
 

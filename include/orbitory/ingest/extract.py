@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from orbitory import names
@@ -14,6 +15,7 @@ from orbitory.catalogue import Source
 from orbitory.errors import DataError, NotReady
 from orbitory.extract import ExtractTask, Member
 from orbitory.ingest.ledger import Claim, Outcome, Work, claim, ids, move_on, reject, set_back, stat_in
+from orbitory.ingest.plan import final_path
 from orbitory.ingest.retire import clear_landing
 from orbitory.ingest.verify import FLUSH_SECONDS, SIZE_ONLY
 from orbitory.inventory import Row
@@ -23,8 +25,8 @@ from orbitory.workers import Isolated
 
 log = logging.getLogger(__name__)
 
-#: What reading one unit gave.
-Read = tuple[Work, Extraction | DataError | NotReady]
+#: What reading one unit gave, and what its files are by their names.
+Read = tuple[Work, Extraction | DataError | NotReady, Mapping[int, Identity]]
 #: Results are written in groups of this many, so that memory stays bounded.
 _GROUP = 500
 
@@ -44,9 +46,9 @@ def extract(site: Site, batch: int) -> Tally:
     done = rejected = size = 0
     for group in _groups(_read(site, held)):
         _write(held, group)
-        done += sum(isinstance(result, Extraction) for _, result in group)
-        rejected += sum(isinstance(result, DataError) for _, result in group)
-        size += sum(work.bytes for work, _ in group)
+        done += sum(isinstance(result, Extraction) for _, result, _ in group)
+        rejected += sum(isinstance(result, DataError) for _, result, _ in group)
+        size += sum(work.bytes for work, _, _ in group)
     clear_landing(site, held.source, batch)
     log.info("extract batch=%d files=%d rejected=%d seconds=%.2f", batch, done, rejected, time.monotonic() - started)
     return Tally(batch=batch, done=done, rejected=rejected, bytes=size)
@@ -56,15 +58,24 @@ def _read(site: Site, held: Claim) -> Iterator[Read]:
     works = held.units(State.VERIFIED)
     for work in works:
         if work.main["role"] == "manifest":
-            yield work, manifest_extraction(held.source.name, work.main["digest"])
+            yield work, manifest_extraction(held.source.name, work.main["digest"]), {}
     data = {work.main["id"]: work for work in works if work.main["role"] != "manifest"}
     if not data:
         return
+    under_way: dict[int, ExtractTask] = {}
+
+    def tasks() -> Iterator[ExtractTask]:
+        for number, work in data.items():
+            under_way[number] = _task(site, held, work)
+            yield under_way[number]
+
     with Isolated(held.folder) as child:
-        for result in child.map(_task(site, held, work) for work in data.values()):
+        for result in child.map(tasks()):
             answer = result.extraction if result.extraction is not None else result.error
             assert answer is not None
-            yield data[result.id], answer
+            task = under_way.pop(result.id)
+            identities = {task.id: task.identity} | {each.id: each.identity for each in task.members}
+            yield data[result.id], answer, identities
 
 
 def _task(site: Site, held: Claim, work: Work) -> ExtractTask:
@@ -130,9 +141,9 @@ def _groups(results: Iterator[Read]) -> Iterator[list[Read]]:
 
 
 def _write(held: Claim, group: Sequence[Read]) -> None:
-    good = [(work, result) for work, result in group if isinstance(result, Extraction)]
+    good = [(work, result, known) for work, result, known in group if isinstance(result, Extraction)]
     outcomes: list[Outcome] = []
-    for work, result in group:
+    for work, result, _ in group:
         if isinstance(result, DataError):
             outcomes += reject(held, work, result.code, result.detail)
         elif isinstance(result, NotReady):
@@ -141,24 +152,34 @@ def _write(held: Claim, group: Sequence[Read]) -> None:
             outcomes += move_on(work.rows, State.EXTRACTED)
     inventory = held.site.inventory
     with held.writing():
-        inventory.run("forget_extracted", ids=ids(work for work, _ in good))
+        inventory.run("forget_extracted", ids=ids(work for work, _, _ in good))
         inventory.copy_in(
             "copy_extracted_file",
             (
                 (work.main["id"], e.kind, e.header, json.dumps([finding.as_dict() for finding in e.findings]))
-                for work, e in good
+                for work, e, _ in good
             ),
         )
-        inventory.copy_in(
-            "copy_extracted_granule",
-            (_row(work.main["id"], number, facts) for work, e in good for number, facts in enumerate(e.granules)),
-        )
+        inventory.copy_in("copy_extracted_granule", (row for each in good for row in _rows(held, *each)))
         held.apply(outcomes)
 
 
-def _row(arrival: int, number: int, facts: GranuleFacts) -> tuple[object, ...]:
-    return (
-        *(arrival, number, facts.product, facts.key, facts.sensor, facts.platform, facts.collection, facts.version),
-        *(facts.created, facts.sensing_start, facts.sensing_end, facts.orbit, facts.footprint, facts.area_km2),
-        *(json.dumps(facts.search, allow_nan=False), facts.file or arrival, facts.keep_days, facts.classification),
-    )
+def _rows(
+    held: Claim, work: Work, extraction: Extraction, identities: Mapping[int, Identity]
+) -> Iterator[tuple[object, ...]]:
+    """Rows of ``copy_extracted_granule``."""
+    main, by_file = work.main["id"], defaultdict[int, list[GranuleFacts]](list)
+    for facts in extraction.granules:
+        by_file[facts.file or main].append(facts)
+    paths = {
+        row["id"]: final_path(held, row, identities.get(row["id"]), by_file[row["id"]], extraction.kind)
+        for row in work.rows
+        if row["id"] in by_file
+    }
+    for number, facts in enumerate(extraction.granules):
+        file = facts.file or main
+        yield (
+            *(main, number, facts.product, facts.key, facts.sensor, facts.platform, facts.collection, facts.version),
+            *(facts.created, facts.sensing_start, facts.sensing_end, facts.orbit, facts.footprint, facts.area_km2),
+            *(json.dumps(facts.search, allow_nan=False), file, facts.keep_days, facts.classification, paths[file]),
+        )

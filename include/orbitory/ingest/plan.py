@@ -6,11 +6,11 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from orbitory import layout, names
+from orbitory import layout
 from orbitory.duplicates import Decision, Edition, Known, Newcomer, Verdict, decide, version_rank
 from orbitory.ingest.ledger import Claim, Outcome, Work, reject
 from orbitory.inventory import Row
-from orbitory.model import State
+from orbitory.model import GranuleFacts, Identity, State
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def arrived(held: Claim, work: Work, facts: Sequence[Row]) -> Arrived:
     for row in facts:
         by_file.setdefault(row["file_id"], []).append(row)
     images = tuple(
-        Image(row, _newcomer(held, row, by_file[row["id"]]), tuple(by_file[row["id"]]))
+        Image(row, _newcomer(held, row["digest"], by_file[row["id"]]), tuple(by_file[row["id"]]))
         for row in work.rows
         if row["id"] in by_file
     )
@@ -73,21 +73,22 @@ def paths(held: Claim, unit: Arrived) -> list[str]:
     ]
 
 
-def _newcomer(held: Claim, row: Row, facts: Sequence[Row]) -> Newcomer:
-    name, digest, first = row["name"], row["digest"], facts[0]
-    if held.in_place:
-        path = in_place(held, row)
-    elif row["role"] == "manifest":
-        label = layout.safe_segment(posixpath.basename(name))
-        path = f"{held.source.name}/manifest/{digest.hex()[:16]}_{label}"
-    else:
-        identity = names.identify(name, held.source, held.site.catalogue)
-        details = identity.details | {"strip_id": first["search"].get("strip_id") or ""}
-        identity = replace(identity, sensor=first["sensor"], details=details)
-        start = min((fact["sensing_start"] for fact in facts if fact["sensing_start"]), default=identity.sensing_start)
-        path = layout.storage_path(held.source, name, identity, start, first["kind"])
+def _newcomer(held: Claim, digest: bytes, facts: Sequence[Row]) -> Newcomer:
     editions = tuple((fact["key"], edition_of(version_rank(fact["version"]), fact)) for fact in facts)
-    return Newcomer(path=path, digest=digest, granules=editions, fixed=held.in_place)
+    return Newcomer(path=facts[0]["path"], digest=digest, granules=editions, fixed=held.in_place)
+
+
+def final_path(held: Claim, row: Row, identity: Identity | None, facts: Sequence[GranuleFacts], kind: str) -> str:
+    """Where a file that holds these granules would stand if nothing stood there yet. Manifests have no ``identity``."""
+    if held.in_place:
+        return in_place(held, row)
+    if identity is None:
+        label = layout.safe_segment(posixpath.basename(row["name"]))
+        return f"{held.source.name}/manifest/{row['digest'].hex()[:16]}_{label}"
+    details = identity.details | {"strip_id": facts[0].search.get("strip_id") or ""}
+    identity = replace(identity, sensor=facts[0].sensor, details=details)
+    start = min((fact.sensing_start for fact in facts if fact.sensing_start), default=identity.sensing_start)
+    return layout.storage_path(held.source, row["name"], identity, start, kind)
 
 
 def edition_of(rank: int, row: Row) -> Edition:

@@ -53,8 +53,11 @@ def _clear(site: Site, source: Source, batch: int | None) -> list[str]:
     inventory, landing, asked = site.inventory, site.landing_of(source), {"source": source.name, "batch": batch}
     with inventory.transaction():
         inventory.one("lock_landing", source=source.name)
-        doubles = [row for row in inventory.all("landed_final", **asked) if _is_double(row)]
+        leaving = inventory.all("landed_final", **asked)
+        doubles = [row for row in leaving if _is_double(row)]
         kept = _not_held(site, landing, doubles)
+    if not leaving:
+        return []
     sound = {row["id"] for row in doubles} - {row["id"] for row in kept}
     # What the store is locked for is committed by now: moves may take long.
     with inventory.transaction():
@@ -69,7 +72,8 @@ def _clear(site: Site, source: Source, batch: int | None) -> list[str]:
         if source.grammar == "upload":
             _remove_emptied(landing, [row["path"] for row in rows])
         inventory.run("left_landing", ids=[row["id"] for row in rows])
-        inventory.run("lost_bytes", ids=replaced)
+        if replaced:
+            inventory.run("lost_bytes", ids=replaced)
     return [
         f"{row['name']} is a duplicate of {row['asset_path']}, but the stored copy is missing or damaged: "
         f"the newcomer was kept in landing; run `orbitory audit`"

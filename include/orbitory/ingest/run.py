@@ -8,11 +8,12 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from multiprocessing import get_context
+from typing import Literal
 
 from orbitory.errors import Transient
 from orbitory.ingest.archive import archive
@@ -44,13 +45,17 @@ def ingest(
     """
     selection = selection or Selection()
     actor = f"{person()}/{secrets.token_hex(3)}"
-    with open_site(actor=actor, settings=settings) as site:
+    with ExitStack() as stack:
+        # Forked, so that they need not import everything again; and before there is a session that they would inherit.
+        alone = selection.workers == 1 or selection.dry_run
+        pool = None if alone else stack.enter_context(processes(selection.workers, "fork"))
+        site = stack.enter_context(open_site(actor=actor, settings=settings))
         found = detect(site, source, selection, session=True)
         if selection.dry_run:
             would = found.would
             return RunReport(run=None, detected=would["detected"] + would["waiting"], waiting=would["waiting"])
         failures: list[Exception] = []
-        with closing(work_all(settings, actor, found.batches, selection.workers)) as results:
+        with closing(work_all(settings, actor, found.batches, pool)) as results:
             for done, failure in enumerate(results, 1):
                 if failure is not None:
                     log.error("a batch of %s failed: %s", source, failure)
@@ -63,26 +68,30 @@ def ingest(
     return result
 
 
+@contextmanager
+def processes(workers: int, start: Literal["fork", "spawn"]) -> Iterator[ProcessPoolExecutor]:
+    """Processes to work in, all there from the beginning; forked only by who has no database session."""
+    context = get_context(start)  # not forkserver: it would outlive us
+    with ProcessPoolExecutor(workers, context, initializer=_die_with, initargs=(os.getpid(),)) as pool:
+        if start == "fork":
+            pool.submit(os.getpid).result()
+        yield pool
+
+
 def work_all(
-    settings: Settings, actor: str, batches: Sequence[BatchRef], workers: int
+    settings: Settings, actor: str, batches: Sequence[BatchRef], pool: ProcessPoolExecutor | None
 ) -> Generator[Exception | None, None, None]:
-    """Work on every batch; yields its failure or None as each ends."""
-    if workers == 1 or len(batches) == 1:
+    """Work on every batch, here or in a pool; yields its failure or None as each ends."""
+    if pool is None or len(batches) == 1:
         for batch in batches:
             yield _attempt(settings, actor, batch.id)
         return
-    if not batches:
-        return
-    # Not fork: a child must never inherit our database session. Not forkserver: it would outlive us.
-    with ProcessPoolExecutor(
-        min(workers, len(batches)), get_context("spawn"), initializer=_die_with, initargs=(os.getpid(),)
-    ) as pool:
-        futures = [pool.submit(_attempt, settings, actor, batch.id) for batch in batches]
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield Transient("a worker process was killed: what it left is finished by the next run")
+    futures = [pool.submit(_attempt, settings, actor, batch.id) for batch in batches]
+    for future in as_completed(futures):
+        try:
+            yield future.result()
+        except BrokenProcessPool:
+            yield Transient("a worker process was killed: what it left is finished by the next run")
 
 
 def _attempt(settings: Settings, actor: str, batch: int) -> Exception | None:

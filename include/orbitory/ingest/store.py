@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from orbitory.duplicates import Known
 from orbitory.ingest.ledger import Claim, Work, claim, ids
@@ -33,8 +34,8 @@ def store(site: Site, batch: int) -> Tally:
         site.inventory.run("back_to_verified", batch=batch)
         works = held.units(State.EXTRACTED)
         rows = site.inventory.all("extracted_of_batch", batch=batch)
-        plan, keys = _plan(site, held, works, rows)
-        _write(held, plan, keys)
+        plan, contested = _plan(site, held, works, rows)
+        _write(held, plan, contested)
         site.inventory.run("forget_extracted", ids=ids(works))
     clear_landing(site, held.source, batch)
     conflicts = len({outcome.id for outcome in plan.conflicts} & {work.main["id"] for work in works})
@@ -43,18 +44,21 @@ def store(site: Site, batch: int) -> Tally:
 
 
 def _plan(site: Site, held: Claim, works: Sequence[Work], rows: Sequence[Row]) -> tuple[Plan, list[str]]:
+    """The decisions, and the keys that several files or versions share: the others have nothing to be ranked among."""
     facts: dict[int, list[Row]] = {}
     for row in rows:
         facts.setdefault(row["arrival_id"], []).append(row)
     units = [arrived(held, work, facts[work.main["id"]]) for work in works]
-    keys = sorted({row["key"] for row in rows})
+    counted = Counter(row["key"] for row in rows)
+    met = site.inventory.all("known_granules", keys=sorted(counted))
     wanted = [path for unit in units for path in paths(held, unit)]
-    return decide_all(held, units, _known(site, keys, wanted)), keys
+    contested = {row["key"] for row in met} | {key for key, count in counted.items() if count > 1}
+    return decide_all(held, units, _known(met, site.inventory.all("known_paths", paths=wanted))), sorted(contested)
 
 
-def _known(site: Site, keys: Sequence[str], wanted: Sequence[str]) -> Known:
+def _known(granules: Iterable[Row], files: Iterable[Row]) -> Known:
     known = Known()
-    for row in site.inventory.all("known_granules", keys=list(keys)):
+    for row in granules:
         edition = edition_of(row["version_rank"], row)
         if row["state"] == "deleted":
             known.tombstones[(row["key"], edition, row["digest"])] = row["path"]
@@ -63,22 +67,17 @@ def _known(site: Site, keys: Sequence[str], wanted: Sequence[str]) -> Known:
         if row["state"] != "deleted" and row["role"] is not None:
             known.members[(row["key"], row["digest"])] = row["path"]
             known.paths[row["path"]] = row["digest"]
-    for row in site.inventory.all("known_paths", paths=list(wanted)):
-        known.paths[row["path"]] = row["digest"]
+    known.paths.update((row["path"], row["digest"]) for row in files)
     return known
 
 
-def _write(held: Claim, plan: Plan, keys: Sequence[str]) -> None:
+def _write(held: Claim, plan: Plan, contested: Sequence[str]) -> None:
     inventory, source = held.site.inventory, held.source
     types = held.site.catalogue.types_of(source)
     inventory.run("create_decided")
     inventory.run("create_decided_granule")
-    inventory.run("create_decided_duplicate")
-    inventory.run("create_decided_join")
     inventory.copy_in("copy_decided_file", plan.files)
     inventory.copy_in("copy_decided_granule", plan.granules)
-    inventory.copy_in("copy_decided_duplicate", plan.duplicates)
-    inventory.copy_in("copy_decided_join", plan.joins)
     inventory.run(
         "store_granules",
         source=source.name,
@@ -89,9 +88,16 @@ def _write(held: Claim, plan: Plan, keys: Sequence[str]) -> None:
     )
     inventory.run("store_assets", in_place=held.in_place)
     inventory.run("store_links")
-    inventory.run("store_joins")
+    if plan.joins:
+        inventory.run("create_decided_join")
+        inventory.copy_in("copy_decided_join", plan.joins)
+        inventory.run("store_joins")
     inventory.run("store_arrivals", batch=held.batch)
-    inventory.run("store_duplicates", batch=held.batch)
-    inventory.run("rank_versions", keys=list(keys))
-    inventory.run("prefer_packaging", keys=list(keys))
+    if plan.duplicates:
+        inventory.run("create_decided_duplicate")
+        inventory.copy_in("copy_decided_duplicate", plan.duplicates)
+        inventory.run("store_duplicates", batch=held.batch)
+    if contested:
+        inventory.run("rank_versions", keys=list(contested))
+        inventory.run("prefer_packaging", keys=list(contested))
     held.apply(plan.conflicts)

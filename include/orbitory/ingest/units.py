@@ -292,7 +292,6 @@ def _lacking(unit: Unit, source: Source) -> str:
 
 def _read_sidecars(part: Part, source: Source, look: Look) -> str | None:
     """Collect what the sidecars announce; returns what is wrong with one of them, if anything."""
-    own_name = posixpath.basename(part.file.name)
     for sidecar in sorted(part.sidecars, key=lambda file: file.path):
         label = posixpath.basename(sidecar.name)
         content = look.read(sidecar.path, _SIDECAR_BYTES)
@@ -302,10 +301,7 @@ def _read_sidecars(part: Part, source: Source, look: Look) -> str | None:
             announced = announcements.parse(sidecar.name, content, source)
         except DataError as error:
             return f"sidecar {label}: {error.detail}"
-        for each in announced:
-            if posixpath.basename(each.target) != own_name:
-                return f"sidecar {label} speaks of another file: {each.target}"
-            part.announced.append(_as_json(each, label))
+        part.announced += [_as_json(each, label) for each in announced]
     values: dict[object, object] = {}
     for entry in part.announced:
         known = values.setdefault(entry["algorithm"], entry["value"])

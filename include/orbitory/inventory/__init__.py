@@ -15,6 +15,7 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import errors as pg
 from psycopg.rows import dict_row
+from psycopg.types.array import ListDumper
 
 from orbitory.errors import ConfigurationError, IntegrityError, Transient
 
@@ -67,6 +68,15 @@ def own_errors() -> Iterator[None]:
             raise ConfigurationError(f"the inventory refuses us: {error}; check ORBITORY_DATABASE") from error
         # Serialization failure, deadlock, disk full (53100), a standby, server gone …: all may pass by themselves.
         raise Transient(f"the inventory is not available now: {error}") from error
+
+
+class _NumbersDumper(ListDumper):
+    """Lists of whole numbers need no quotes: joined at once, ten times as fast as asking of each."""
+
+    def dump(self, obj: list[Any]) -> bytes | bytearray | memoryview | None:
+        if set(map(type, obj)) == {int}:
+            return b"{%s}" % ",".join(map(str, obj)).encode()
+        return super().dump(obj)
 
 
 class Inventory:
@@ -156,6 +166,7 @@ def connect(uri: str, *, actor: str, run_id: int | None = None) -> Iterator[Inve
         connection = psycopg.connect(
             uri, autocommit=True, row_factory=dict_row, application_name=f"orbitory {actor}"[:63], connect_timeout=10
         )
+    connection.adapters.register_dumper(list, _NumbersDumper)
     inventory = Inventory(connection)
     try:
         with own_errors():

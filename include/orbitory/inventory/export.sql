@@ -77,7 +77,7 @@ ON CONFLICT (site, granule_id) DO UPDATE SET why = excluded.why, last_seen = now
 
 -- export_close_findings: of what was looked at, what is no conflict any more
 DELETE FROM export_finding f USING granule g WHERE g.id = f.granule_id AND f.site = %(site)s
-  AND (%(products)s::text[] IS NULL OR g.product = ANY (%(products)s::text[]))
+  AND (%(products)s::text[] IS NULL OR g.product = ANY (%(products)s::text[]) OR g.source = ANY (%(sources)s::text[]))
   AND (%(sensors)s::text[] IS NULL OR g.sensor = ANY (%(sensors)s::text[]))
   AND (%(sensed)s::tstzrange IS NULL OR lower(g.sensing) <@ %(sensed)s::tstzrange)
   AND (%(ingested)s::tstzrange IS NULL OR g.stored_at <@ %(ingested)s::tstzrange)

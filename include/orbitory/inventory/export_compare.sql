@@ -4,7 +4,7 @@
 -- export_choose: granules that are asked for
 CREATE TEMP TABLE export_chosen ON COMMIT DROP AS
 SELECT g.id, g.key FROM granule g
-WHERE (%(products)s::text[] IS NULL OR g.product = ANY (%(products)s::text[]))
+WHERE (%(products)s::text[] IS NULL OR g.product = ANY (%(products)s::text[]) OR g.source = ANY (%(sources)s::text[]))
   AND (%(sensors)s::text[] IS NULL OR g.sensor = ANY (%(sensors)s::text[]))
   AND (%(sensed)s::tstzrange IS NULL OR lower(g.sensing) <@ %(sensed)s::tstzrange)
   AND (%(ingested)s::tstzrange IS NULL OR g.stored_at <@ %(ingested)s::tstzrange)

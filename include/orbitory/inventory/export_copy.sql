@@ -1,22 +1,23 @@
 -- Export, one batch from `here` by COPY into the tables of `there`.
--- Row numbers there are given out before anything is copied, so that rows go straight into the indexed tables.
+-- Row numbers there are given out before anything is copied, so that rows go straight into the indexed tables. The batch's own
+-- tables are made in their order: row by row through the index of what they name (OFFSET 0), rows leave as they are found.
 -- What goes by the thousand is written column by column, in the order of its table (a function that takes a row costs more than
 -- the row); one column too few, and COPY refuses all.
 
 -- export_create_pass: some granules of the batch at a time: new ones go straight into the tables, others beside them first
-CREATE TEMP TABLE export_pass ON COMMIT DROP AS SELECT * FROM export_now WHERE (action = 'added') = %(added)s;
+CREATE TEMP TABLE export_pass ON COMMIT DROP AS SELECT * FROM export_now WHERE (action = 'added') = %(added)s ORDER BY there_id;
 
 -- export_drop_pass: make room for the next one
 DROP TABLE export_pass;
 
 -- export_out_items: the ledger's part
 COPY (SELECT n.granule_id, n.there_id, n.action, n.digest, n.before, g.key, g.version_rank, g.created
-      FROM export_now n JOIN granule g ON g.id = n.granule_id ORDER BY n.there_id) TO STDOUT (FORMAT binary);
+      FROM export_now n CROSS JOIN LATERAL (SELECT * FROM granule g WHERE g.id = n.granule_id OFFSET 0) g) TO STDOUT (FORMAT binary);
 
 -- export_out_fresh: files that stand nowhere there
 COPY (SELECT n.there_id, s.path, s.role, CASE WHEN s.state = 'deleted' THEN s.state WHEN s.in_place THEN 'archived' ELSE n.living END,
              s.kind, s.size, s.digest, s.checksums, s.findings, s.header, s.fixity_at, s.in_place, s.removal
-      FROM export_now_asset n JOIN asset s ON s.id = n.asset_id WHERE n.fresh ORDER BY n.there_id) TO STDOUT (FORMAT binary);
+      FROM export_now_asset n CROSS JOIN LATERAL (SELECT * FROM asset s WHERE s.id = n.asset_id OFFSET 0) s WHERE n.fresh) TO STDOUT (FORMAT binary);
 
 -- export_in_fresh: likewise
 COPY asset FROM STDIN (FORMAT binary);
@@ -31,16 +32,16 @@ COPY (SELECT r.* FROM export_now_asset n JOIN asset s ON s.id = n.asset_id
 COPY (SELECT n.there_id, g.source, g.product, g.key, g.version, g.version_rank, g.created,
              CASE WHEN g.state = 'deleted' THEN g.state ELSE n.living END, coalesce(sn.there_id, sr.there_id), g.platform, g.sensor,
              g.collection, g.sensing, g.orbit, g.footprint, g.area_km2, g.search, g.classification, g.expires_at, g.stored_at
-      FROM export_pass n JOIN granule g ON g.id = n.granule_id
-      LEFT JOIN export_now sn ON sn.granule_id = g.superseded_by LEFT JOIN export_reference sr ON sr.granule_id = g.superseded_by
-      ORDER BY n.there_id) TO STDOUT (FORMAT binary);
+      FROM export_pass n CROSS JOIN LATERAL (SELECT * FROM granule g WHERE g.id = n.granule_id OFFSET 0) g
+      LEFT JOIN export_now sn ON sn.granule_id = g.superseded_by LEFT JOIN export_reference sr ON sr.granule_id = g.superseded_by)
+TO STDOUT (FORMAT binary);
 
 -- export_in_granules: likewise
 COPY granule FROM STDIN (FORMAT binary);
 
 -- export_out_links: which files hold them
 COPY (SELECT n.there_id, s.there_id, l.preferred FROM export_pass n JOIN granule_asset l ON l.granule_id = n.granule_id
-      JOIN export_now_asset s ON s.asset_id = l.asset_id ORDER BY 1, 2) TO STDOUT (FORMAT binary);
+      JOIN export_now_asset s ON s.asset_id = l.asset_id) TO STDOUT (FORMAT binary);
 
 -- export_in_links: likewise
 COPY granule_asset (granule_id, asset_id, preferred) FROM STDIN (FORMAT binary);
@@ -110,7 +111,7 @@ CREATE TEMP TABLE export_coming (granule_id bigint, there_id bigint, action text
 COPY export_coming FROM STDIN (FORMAT binary);
 
 -- export_weigh_coming: tell the planner how many they are
-ANALYZE export_coming;
+ANALYZE export_coming (there_id);
 
 -- export_lock_rows: nobody changes them meanwhile
 SELECT g.id FROM granule g JOIN export_coming c ON c.there_id = g.id WHERE c.action <> 'added' ORDER BY g.id FOR NO KEY UPDATE OF g;
@@ -207,8 +208,8 @@ INSERT INTO footprint_archive SELECT r.* FROM export_aside f LEFT JOIN export_ow
 CROSS JOIN LATERAL jsonb_populate_record(f, coalesce(o.own, '{}')) AS r ORDER BY r.granule_id;
 
 -- export_unlike: granules that did not become what they should; those that still leave are no question
-SELECT g.key FROM export_coming c JOIN granule g ON g.id = c.there_id LEFT JOIN export_content x ON x.id = c.there_id
-WHERE c.action <> 'removed' AND x.digest IS DISTINCT FROM c.digest ORDER BY g.key COLLATE "C" LIMIT %(limit)s;
+SELECT c.key FROM export_coming c LEFT JOIN export_content x ON x.id = c.there_id
+WHERE c.action <> 'removed' AND x.digest IS DISTINCT FROM c.digest ORDER BY c.key COLLATE "C" LIMIT %(limit)s;
 
 -- export_note_batch: where the batch stands. Its files move if something leaves, or comes: also that whose rows came without
 WITH told AS (
@@ -219,7 +220,8 @@ WITH told AS (
                      WHERE %(files)s AND s.state IN ('archived', 'suspect') AND NOT s.in_place AND k.id <@ export_without_file()), '{}') AS places
 ), note AS (
     SELECT t.*, CASE WHEN %(leaving)s OR NOT isempty(t.places)
-                       OR EXISTS (SELECT FROM export_coming c JOIN granule g ON g.id = c.there_id WHERE g.state IN ('stored', 'deleting'))
+                       OR (%(files)s OR %(changed)s)
+                          AND EXISTS (SELECT FROM export_coming c JOIN granule g ON g.id = c.there_id WHERE g.state IN ('stored', 'deleting'))
                      THEN 'placing' ELSE 'done' END AS state FROM told t
 )
 INSERT INTO export_batch (export_id, number, part, items, rows, granules, assets, arrivals, places, state, done_at)

@@ -52,6 +52,9 @@ ON CONFLICT (set_id, granule_id, asset_id) DO NOTHING;
 -- export_finish: it has arrived as a whole
 UPDATE export SET state = 'done', finished_at = now(), counts = counts || %(counts)s::jsonb WHERE id = %(id)s AND state = 'running';
 
+-- export_close_runs: nothing more is counted under its runs
+UPDATE ingest_run SET finished_at = now() WHERE actor = %(actor)s;
+
 -- export_open_batches: batches that have not arrived
 SELECT number FROM export_batch WHERE export_id = %(export)s AND state <> 'done' ORDER BY number LIMIT %(limit)s;
 

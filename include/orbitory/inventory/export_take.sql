@@ -34,6 +34,10 @@ WHERE export_id = %(export)s AND state = 'planned' GROUP BY part ORDER BY part C
 SELECT number, part, items FROM export_batch WHERE export_id = %(export)s AND state = 'planned' AND (%(part)s::text IS NULL OR part = %(part)s)
 ORDER BY number LIMIT 1;
 
+-- export_adding: batches of a part that take the place of nothing
+SELECT number, part, items FROM export_batch b WHERE export_id = %(export)s AND state = 'planned' AND (%(part)s::text IS NULL OR part = %(part)s)
+  AND NOT EXISTS (SELECT FROM export_item i WHERE i.export_id = b.export_id AND i.batch = b.number AND i.action <> 'added') ORDER BY number;
+
 -- export_batch_state: how far a batch has come
 SELECT state, rows, assets, arrivals, instances FROM export_batch WHERE export_id = %(export)s AND number = %(number)s;
 
@@ -80,23 +84,24 @@ WITH item AS (
 SELECT i.granule_id, coalesce(i.there_id, n.id) AS there_id, p.id AS fpuid, i.action, i.digest, i.before, %(living)s::text AS living,
        %(linux)s::text AS linux, %(new_linux)s::text AS new_linux, %(windows)s::text AS windows, %(new_windows)s::text AS new_windows
 FROM item i LEFT JOIN granule_number n ON i.there_id IS NULL AND n.place = i.new
-LEFT JOIN footprint_number p ON i.one IS NOT NULL AND p.place = i.shown;
+LEFT JOIN footprint_number p ON i.one IS NOT NULL AND p.place = i.shown ORDER BY 2;
 
 -- export_take_assets: with their files
 CREATE TEMP TABLE export_file ON COMMIT DROP AS
-SELECT DISTINCT s.id AS asset_id, s.path, s.digest, s.state = 'deleted' AS gone, n.living
-FROM export_now n JOIN granule_asset l ON l.granule_id = n.granule_id JOIN asset s ON s.id = l.asset_id
-WHERE s.removal IS DISTINCT FROM 'withdrawn';
+SELECT s.id AS asset_id, s.path, s.digest, s.state = 'deleted' AS gone, l.living
+FROM (SELECT DISTINCT l.asset_id, n.living FROM export_now n JOIN granule_asset l ON l.granule_id = n.granule_id) l
+CROSS JOIN LATERAL (SELECT * FROM asset s WHERE s.id = l.asset_id OFFSET 0) s WHERE s.removal IS DISTINCT FROM 'withdrawn';
 
 -- export_take_references: and the granules they refer to that are no part of the batch
 CREATE TEMP TABLE export_reference ON COMMIT DROP AS
 SELECT k.id AS granule_id, k.key, k.version_rank, k.created, NULL::bigint AS there_id FROM (
-    SELECT g.superseded_by AS id FROM export_now n JOIN granule g ON g.id = n.granule_id
+    SELECT g.superseded_by AS id FROM export_now n
+    CROSS JOIN LATERAL (SELECT g.superseded_by FROM granule g WHERE g.id = n.granule_id OFFSET 0) g WHERE g.superseded_by IS NOT NULL
     UNION SELECT a.keeper_id FROM export_now n JOIN footprint_archive a ON a.granule_id = n.granule_id) r
 JOIN granule k USING (id) WHERE NOT EXISTS (SELECT FROM export_now n WHERE n.granule_id = k.id);
 
 -- export_weigh_batch: tell the planner how many they are
-ANALYZE export_now, export_file, export_reference;
+ANALYZE export_now (granule_id), export_file (asset_id), export_reference (granule_id);
 
 -- export_references: by what others know them
 SELECT granule_id, key, version_rank, created FROM export_reference;
@@ -112,7 +117,7 @@ UPDATE export_reference r SET there_id = t.there_id FROM unnest(%(numbers)s::big
 WHERE r.granule_id = t.granule_id;
 
 -- export_ask_assets: the files, for the other side
-COPY (SELECT asset_id, path, digest, gone FROM export_file ORDER BY path COLLATE "C") TO STDOUT (FORMAT binary);
+COPY (SELECT asset_id, path, digest, gone FROM export_file) TO STDOUT (FORMAT binary);
 
 -- export_create_asked: where they go
 CREATE TEMP TABLE export_asked (asset_id bigint, path text, digest bytea, gone boolean) ON COMMIT DROP;
@@ -121,17 +126,17 @@ CREATE TEMP TABLE export_asked (asset_id bigint, path text, digest bytea, gone b
 COPY export_asked FROM STDIN (FORMAT binary);
 
 -- export_weigh_asked: tell the planner how many they are
-ANALYZE export_asked;
+ANALYZE export_asked (asset_id);
 
--- export_busy_assets: files that are on their way in or out there
-SELECT s.path FROM export_asked q JOIN asset s ON s.path = q.path AND s.state IN ('stored', 'deleting') ORDER BY s.path LIMIT %(limit)s;
-
--- export_known_assets: which of them stand there; one that was removed here may still stand there
-SELECT q.asset_id, coalesce(v.id, d.id) AS id FROM export_asked q
-LEFT JOIN asset v ON v.path = q.path AND v.state <> 'deleted' AND v.digest = q.digest
-LEFT JOIN LATERAL (SELECT x.id FROM asset x WHERE q.gone AND x.digest = q.digest AND x.path = q.path AND x.state = 'deleted'
-                   ORDER BY x.id DESC LIMIT 1) d ON true
-WHERE v.id IS NOT NULL OR d.id IS NOT NULL;
+-- export_met_assets: what stands under these names there, and, of what was removed here, what was removed there, too
+SELECT q.asset_id, s.id, s.path, s.state IN ('stored', 'deleting') AS busy, s.digest = q.digest AS same, q.gone
+FROM export_asked q JOIN asset s ON s.path = q.path AND s.state <> 'deleted'
+UNION ALL
+SELECT q.asset_id, d.id, d.path, false, true, true FROM export_asked q
+CROSS JOIN LATERAL (SELECT x.id, x.path FROM asset x WHERE x.digest = q.digest AND x.path = q.path AND x.state = 'deleted'
+                    ORDER BY x.id DESC LIMIT 1) d
+WHERE q.gone AND NOT EXISTS (SELECT FROM asset v WHERE v.path = q.path AND v.state <> 'deleted' AND v.digest = q.digest)
+ORDER BY path;
 
 -- export_note_known: so that nothing that stays is lost
 CREATE TEMP TABLE export_known ON COMMIT DROP AS
@@ -154,36 +159,46 @@ WITH file AS (
     FROM unnest(%(fresh)s::int8multirange) AS r, generate_series(lower(r), upper(r) - 1) AS id
 )
 SELECT f.asset_id, coalesce(f.id, n.id) AS there_id, f.id IS NULL AS fresh, f.living
-FROM file f LEFT JOIN number n ON f.id IS NULL AND n.place = f.new;
+FROM file f LEFT JOIN number n ON f.id IS NULL AND n.place = f.new ORDER BY 2;
 
 -- export_weigh_assets: tell the planner how many they are
-ANALYZE export_now_asset;
+ANALYZE export_now_asset (asset_id);
 
 -- export_take_arrivals: by which deliveries the new files came
-CREATE TEMP TABLE export_now_arrival ON COMMIT DROP AS
-SELECT a.id AS arrival_id, a.source, n.there_id AS asset_id, NULL::bigint AS there_id, NULL::bigint AS run_id
-FROM export_now_asset n JOIN arrival a ON a.asset_id = n.asset_id AND a.state IN ('archived', 'duplicate') WHERE n.fresh;
+CREATE TEMP TABLE export_arrived ON COMMIT DROP AS
+SELECT a.id AS arrival_id, a.source, n.there_id AS asset_id, row_number() OVER (ORDER BY a.id) AS place
+FROM export_now_asset n CROSS JOIN LATERAL (SELECT a.id, a.source, a.state FROM arrival a WHERE a.asset_id = n.asset_id OFFSET 0) a
+WHERE n.fresh AND a.state IN ('archived', 'duplicate');
 
 -- export_sources: where they came from, and how many
-SELECT source, count(*) AS arrivals FROM export_now_arrival GROUP BY source ORDER BY source;
+SELECT source, count(*) AS arrivals FROM export_arrived GROUP BY source ORDER BY source;
 
--- export_open_run: under which they are counted there
-INSERT INTO ingest_run (source, actor, session, params, finished_at, verdict) VALUES (%(source)s, %(actor)s, false, '{}', now(), 'success')
-ON CONFLICT (source, actor) DO UPDATE SET finished_at = now() RETURNING id;
+-- export_open_run: under which they are counted there; what is there already is not written, for another batch would wait for it
+WITH known AS (
+    SELECT id FROM ingest_run WHERE source = %(source)s AND actor = %(actor)s
+), new AS (
+    INSERT INTO ingest_run (source, actor, session, params, finished_at, verdict)
+    SELECT %(source)s, %(actor)s, false, '{}', now(), 'success' WHERE NOT EXISTS (SELECT FROM known)
+    ON CONFLICT (source, actor) DO UPDATE SET finished_at = now() RETURNING id
+)
+SELECT id FROM known UNION ALL SELECT id FROM new;
 
 -- export_number_arrivals: their numbers there, and their runs
-UPDATE export_now_arrival a SET there_id = t.id, run_id = r.run
-FROM (SELECT arrival_id, row_number() OVER (ORDER BY arrival_id) AS place FROM export_now_arrival) w
+CREATE TEMP TABLE export_now_arrival ON COMMIT DROP AS
+SELECT a.arrival_id, a.asset_id, t.id AS there_id, r.run AS run_id
+FROM export_arrived a JOIN unnest(%(sources)s::text[], %(runs)s::bigint[]) AS r (source, run) USING (source)
 JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place
-      FROM unnest(%(ids)s::int8multirange) AS m, generate_series(lower(m), upper(m) - 1) AS id) t USING (place),
-unnest(%(sources)s::text[], %(runs)s::bigint[]) AS r (source, run) WHERE a.arrival_id = w.arrival_id AND r.source = a.source;
+      FROM unnest(%(ids)s::int8multirange) AS m, generate_series(lower(m), upper(m) - 1) AS id) t USING (place) ORDER BY t.id;
+
+-- export_weigh_arrivals: tell the planner how many they are
+ANALYZE export_now_arrival (arrival_id);
 
 -- export_out_arrivals: deliveries; nothing of them stands in a landing zone there
 COPY (SELECT n.there_id, u.there_id, n.run_id, false, n.asset_id,
       a.source, a.path, a.name, a.role, a.reason, a.stage, a.detail, a.sensor, a.sensing_start, a.sensing_end, a.dev,
       a.ino, a.size, a.mtime_ns, a.ctime_ns, a.first_seen, a.changed_at, a.announced, a.digest, a.state
-      FROM export_now_arrival n JOIN arrival a ON a.id = n.arrival_id
-      LEFT JOIN export_now_arrival u ON u.arrival_id = a.unit_id ORDER BY n.there_id) TO STDOUT (FORMAT binary);
+      FROM export_now_arrival n CROSS JOIN LATERAL (SELECT * FROM arrival a WHERE a.id = n.arrival_id OFFSET 0) a
+      LEFT JOIN export_now_arrival u ON u.arrival_id = a.unit_id) TO STDOUT (FORMAT binary);
 
 -- export_in_arrivals: likewise
 COPY arrival (id, unit_id, run_id, landed, asset_id, source, path, name, role, reason, stage, detail, sensor, sensing_start, sensing_end, dev, ino, size, mtime_ns,
@@ -192,6 +207,6 @@ COPY arrival (id, unit_id, run_id, landed, asset_id, source, path, name, role, r
 -- export_count_arrivals: so that figures and ledger agree
 INSERT INTO ingest_statistic (run_id, source, sensor, state, files, bytes)
 SELECT r.id, r.source, a.sensor, a.state, count(*), sum(a.size)::bigint FROM unnest(%(arrivals)s::int8multirange) AS n
-JOIN arrival a ON a.id >= lower(n) AND a.id < upper(n) JOIN ingest_run r ON r.id = a.run_id GROUP BY r.id, r.source, a.sensor, a.state
+JOIN arrival a ON a.id >= lower(n) AND a.id < upper(n) JOIN ingest_run r ON r.id = a.run_id GROUP BY r.id, r.source, a.sensor, a.state ORDER BY r.id, a.sensor, a.state
 ON CONFLICT (run_id, sensor, state)
 DO UPDATE SET files = ingest_statistic.files + excluded.files, bytes = ingest_statistic.bytes + excluded.bytes;

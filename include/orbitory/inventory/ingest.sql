@@ -44,25 +44,21 @@ WHERE b.run_id = %(run)s AND b.done_at IS NULL GROUP BY b.id ORDER BY b.id;
 -- lock_detect: one detect of a source at a time; the second waits and then finds nothing new
 SELECT pg_advisory_xact_lock(7002, hashtext(%(source)s));
 
--- create_seen: what the scan found, for this transaction
-CREATE TEMP TABLE seen (path bytea PRIMARY KEY, name text, dev bigint, ino bigint, size bigint, mtime_ns bigint, ctime_ns bigint,
-                        regular boolean) ON COMMIT DROP;
+-- seconds_now: the database's clock
+SELECT extract(epoch FROM now())::float AS now;
 
--- copy_seen: load the scan
-COPY seen FROM STDIN;
+-- landed_page: the next names of a source that its landing folder holds as far as the ledger knows, in the order of their bytes
+-- and with NUL between them; which of them wait
+SELECT string_agg(path, '\x00' ORDER BY path) AS paths, array_agg(id) FILTER (WHERE state = 'waiting') AS waiting
+FROM (SELECT id, path, state FROM arrival WHERE source = %(source)s AND landed AND path > %(after)s ORDER BY path LIMIT %(limit)s) p;
+
+-- waiting_arrivals: what an earlier scan saw of files that wait, with durations by the database's clock
+SELECT id, path, dev, ino, size, mtime_ns, ctime_ns, extract(epoch FROM now() - first_seen)::float AS waited,
+       extract(epoch FROM now() - changed_at)::float AS unchanged
+FROM arrival WHERE id = ANY (%(ids)s);
 
 -- forget_withdrawn: waiting files whose names are gone were renamed or withdrawn by their sender before they were complete
-DELETE FROM arrival a WHERE a.source = %(source)s AND a.state = 'waiting' AND a.landed
-  AND NOT EXISTS (SELECT FROM seen s WHERE s.path = a.path);
-
--- candidates: files in landing that no batch holds: new ones and waiting ones, with their ages by the database's clock
-SELECT s.path, s.name, s.dev, s.ino, s.size, s.mtime_ns, s.ctime_ns, s.regular, a.id IS NOT NULL AS known,
-       (extract(epoch FROM now()) - s.mtime_ns / 1e9)::float AS age,
-       coalesce(extract(epoch FROM now() - a.first_seen), 0)::float AS waited,
-       CASE WHEN (a.dev, a.ino, a.size, a.mtime_ns, a.ctime_ns) = (s.dev, s.ino, s.size, s.mtime_ns, s.ctime_ns)
-            THEN extract(epoch FROM now() - a.changed_at) ELSE 0 END::float AS unchanged
-FROM seen s LEFT JOIN arrival a ON a.source = %(source)s AND a.path = s.path AND a.landed
-WHERE a.id IS NULL OR a.state = 'waiting';
+DELETE FROM arrival WHERE id = ANY (%(ids)s) AND state = 'waiting' AND landed;
 
 -- ever_seen: which of these names this source has ever delivered
 SELECT DISTINCT name FROM arrival WHERE source = %(source)s AND name = ANY (%(names)s);
@@ -184,8 +180,11 @@ WHERE a.batch_id = %(batch)s AND a.state = 'extracted' AND m.id = coalesce(a.uni
 -- lock_store: one batch decides at a time, so that two never both find a granule new
 SELECT pg_advisory_xact_lock(7004);
 
+-- lock_store_shared: nobody decides meanwhile; batches of an export come two at a time, for they share no granule
+SELECT pg_advisory_xact_lock_shared(7004);
+
 -- extracted_of_batch: granules of the batch's files, for the decision
-SELECT g.arrival_id, g.ordinal, g.file_id, g.product, g.key, g.version, g.created, g.sensor, g.sensing_start, g.search, f.kind
+SELECT g.arrival_id, g.ordinal, g.file_id, g.key, g.version, g.created, g.path, f.kind
 FROM extracted_granule g JOIN extracted_file f USING (arrival_id) JOIN arrival a ON a.id = g.arrival_id
 WHERE a.batch_id = %(batch)s AND a.state = 'extracted' ORDER BY g.arrival_id, g.ordinal;
 

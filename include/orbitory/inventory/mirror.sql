@@ -11,10 +11,10 @@ INSERT INTO mirror (name) VALUES (%(mirror)s) ON CONFLICT DO NOTHING;
 
 -- mirror_products: sources and products of which the archive has, or had, something
 WITH RECURSIVE pair AS (
-    (SELECT source, product FROM granule ORDER BY source, product LIMIT 1)
+    (SELECT product, source FROM granule ORDER BY product, source LIMIT 1)
     UNION ALL
-    SELECT n.source, n.product FROM pair p CROSS JOIN LATERAL (
-        SELECT g.source, g.product FROM granule g WHERE (g.source, g.product) > (p.source, p.product) ORDER BY g.source, g.product LIMIT 1) n
+    SELECT n.product, n.source FROM pair p CROSS JOIN LATERAL (
+        SELECT g.product, g.source FROM granule g WHERE (g.product, g.source) > (p.product, p.source) ORDER BY g.product, g.source LIMIT 1) n
 )
 SELECT source, product FROM pair;
 

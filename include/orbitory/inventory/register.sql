@@ -1,5 +1,12 @@
 -- Register: rows for files that stand where they belong already.
 
+-- create_seen: what a part of the scan found, for this transaction
+CREATE TEMP TABLE seen (path bytea PRIMARY KEY, name text, dev bigint, ino bigint, size bigint, mtime_ns bigint, ctime_ns bigint,
+                        regular boolean) ON COMMIT DROP;
+
+-- copy_seen: load it
+COPY seen FROM STDIN;
+
 -- register_candidates: files with whether they need no second look: archived at this place, or judged since they last changed
 SELECT s.path, s.name, s.dev, s.ino, s.size, s.mtime_ns, s.ctime_ns, s.regular,
        EXISTS (SELECT FROM asset x WHERE x.path = %(prefix)s || s.name AND x.state IN ('stored', 'archived')

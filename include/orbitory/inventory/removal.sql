@@ -95,9 +95,14 @@ UPDATE removal_item SET state = 'trashed', trashed_at = now(), trash_path = CASE
 FROM unnest(%(granules)s::bigint[]) AS n (id)
 WHERE set_id = %(id)s AND granule_id = n.id;
 
--- removal_keys: keys of these granules of which a version is here
-SELECT DISTINCT g.key FROM granule g WHERE g.id = ANY (%(granules)s)
-AND EXISTS (SELECT FROM granule v WHERE v.key = g.key AND v.state IN ('stored', 'archived')) ORDER BY g.key;
+-- removal_kin: keys of these granules of which a version is here; and whether any version is an image, or stands back for one of them
+SELECT coalesce(array_agg(DISTINCT g.key) FILTER (WHERE v.here), '{}') AS keys,
+       coalesce(bool_or(v.image OR EXISTS (SELECT FROM footprint_archive a WHERE a.keeper_id = n.id)), false) AS images
+FROM unnest(%(granules)s::bigint[]) AS n (id) CROSS JOIN LATERAL (SELECT key FROM granule WHERE id = n.id OFFSET 0) g
+CROSS JOIN LATERAL (SELECT bool_or(state IN ('stored', 'archived')) AS here, bool_or(search ? 'image') AS image FROM granule WHERE key = g.key) v;
+
+-- removal_commit_later: this transaction may be lost if the machine stops in this very moment; the next run would do it again
+SET LOCAL synchronous_commit = off;
 
 -- removal_finish: nothing of the set is left to do
 UPDATE removal_set SET state = 'applied' WHERE id = %(id)s AND state = 'approved'

@@ -232,20 +232,25 @@ SELECT c.granule_id, concat('its file ', min(s.path), ' is suspect: repair it, o
 FROM removal_chosen c JOIN granule_asset l ON l.granule_id = c.granule_id JOIN asset s ON s.id = l.asset_id AND s.state = 'suspect'
 GROUP BY c.granule_id ON CONFLICT DO NOTHING;
 
--- removal_create_planned: the set: chosen granules with those of their files that no other granule needs, for this transaction.
--- Numbers of rows belong to it: what was delivered again is another set.
+-- removal_create_planned: the set: chosen granules with those of their files that no other granule needs, and all that the
+-- statements below tell of them, for this transaction. Numbers of rows belong to it: what was delivered again is another set.
+-- Granule by granule, through indexes: the planner would read all that there are.
 CREATE TEMP TABLE removal_planned ON COMMIT DROP AS
-SELECT c.granule_id, s.id AS asset_id, s.path, s.in_place, s.size AS bytes, c.keeper_id, c.reason
+SELECT c.granule_id, s.id AS asset_id, s.path, s.in_place, s.size AS bytes, s.digest, s.state AS asset_state, c.keeper_id, c.reason,
+       g.key, g.version, g.version_rank, g.created, g.sensor, g.product, g.expires_at, g.state
 FROM removal_chosen c
-JOIN granule_asset l ON l.granule_id = c.granule_id JOIN asset s ON s.id = l.asset_id AND s.state IN ('archived', 'suspect')
-WHERE NOT EXISTS (SELECT FROM granule_asset o JOIN granule h ON h.id = o.granule_id AND h.state <> 'deleted'
-                  LEFT JOIN removal_chosen x ON x.granule_id = o.granule_id
-                  WHERE o.asset_id = s.id AND x.granule_id IS NULL);
+CROSS JOIN LATERAL (SELECT * FROM granule WHERE id = c.granule_id OFFSET 0) g
+CROSS JOIN LATERAL (SELECT asset_id FROM granule_asset WHERE granule_id = c.granule_id OFFSET 0) l
+CROSS JOIN LATERAL (SELECT * FROM asset WHERE id = l.asset_id OFFSET 0) s
+WHERE s.state IN ('archived', 'suspect') AND NOT EXISTS (
+    SELECT FROM (SELECT o.granule_id FROM granule_asset o LEFT JOIN removal_chosen x ON x.granule_id = o.granule_id
+                 WHERE o.asset_id = s.id AND x.granule_id IS NULL OFFSET 0) o
+    JOIN granule h ON h.id = o.granule_id AND h.state <> 'deleted');
 
 -- removal_lines: the set in an order of its own, for its hash
-SELECT jsonb_build_array(p.granule_id, p.asset_id, p.keeper_id, g.key, g.version_rank, g.created, p.path, encode(s.digest, 'hex'), p.bytes,
+SELECT jsonb_build_array(p.granule_id, p.asset_id, p.keeper_id, p.key, p.version_rank, p.created, p.path, encode(p.digest, 'hex'), p.bytes,
                          k.key, k.version_rank, p.reason)::text COLLATE "C" AS line
-FROM removal_planned p JOIN granule g ON g.id = p.granule_id JOIN asset s ON s.id = p.asset_id LEFT JOIN granule k ON k.id = p.keeper_id
+FROM removal_planned p LEFT JOIN LATERAL (SELECT key, version_rank FROM granule WHERE id = p.keeper_id OFFSET 0) k ON true
 ORDER BY line;
 
 -- removal_shares: how much of each sensor that is
@@ -273,11 +278,12 @@ SELECT count(DISTINCT asset_id) AS files, count(DISTINCT asset_id) FILTER (WHERE
 FROM removal_planned;
 
 -- removal_items: the granules of the set with their keepers
-SELECT p.granule_id, g.key || CASE WHEN g.version_rank > 0 THEN ' ' || g.version ELSE '' END AS loser, g.sensor, p.reason, p.files,
-       p.bytes, k.key || CASE WHEN k.version_rank > 0 THEN ' ' || k.version ELSE '' END AS keeper, g.product, g.expires_at
-FROM (SELECT granule_id, keeper_id, reason, count(*) AS files, sum(bytes)::bigint AS bytes FROM removal_planned GROUP BY 1, 2, 3) p
-JOIN granule g ON g.id = p.granule_id LEFT JOIN granule k ON k.id = p.keeper_id
-ORDER BY g.key COLLATE "C", g.version_rank, g.id;
+SELECT p.granule_id, p.key || CASE WHEN p.version_rank > 0 THEN ' ' || p.version ELSE '' END AS loser, p.sensor, p.reason, p.files,
+       p.bytes, k.key || CASE WHEN k.version_rank > 0 THEN ' ' || k.version ELSE '' END AS keeper, p.product, p.expires_at
+FROM (SELECT granule_id, keeper_id, reason, key, version, version_rank, sensor, product, expires_at, count(*) AS files, sum(bytes)::bigint AS bytes
+      FROM removal_planned GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9) p
+LEFT JOIN LATERAL (SELECT key, version, version_rank FROM granule WHERE id = p.keeper_id OFFSET 0) k ON true
+ORDER BY p.key COLLATE "C", p.version_rank, p.granule_id;
 
 -- removal_held_back: what was asked for and stays
 SELECT h.granule_id, g.key || CASE WHEN g.version_rank > 0 THEN ' ' || g.version ELSE '' END AS key, h.why, g.product, g.expires_at
@@ -294,19 +300,25 @@ RETURNING id;
 -- removal_forget_items: of a plan that is kept anew
 DELETE FROM removal_item WHERE set_id = %(id)s;
 
--- removal_keep_items: what belongs to a plan
+-- removal_keep_items: what belongs to a plan; nothing of it can be deleted until that is committed
+WITH granules AS MATERIALIZED (
+    SELECT id FROM granule WHERE id IN (SELECT granule_id FROM removal_planned UNION SELECT keeper_id FROM removal_planned) FOR KEY SHARE
+), files AS MATERIALIZED (
+    SELECT id FROM asset WHERE id IN (SELECT asset_id FROM removal_planned) FOR KEY SHARE
+)
 INSERT INTO removal_item (set_id, granule_id, asset_id, path, bytes, keeper_id, reason)
-SELECT %(id)s, granule_id, asset_id, path, bytes, keeper_id, reason FROM removal_planned;
+SELECT %(id)s, p.granule_id, p.asset_id, p.path, p.bytes, p.keeper_id, p.reason
+FROM removal_planned p JOIN granules g ON g.id = p.granule_id JOIN files f ON f.id = p.asset_id LEFT JOIN granules k ON k.id = p.keeper_id
+WHERE p.keeper_id IS NULL OR k.id IS NOT NULL;
 
 -- removal_take_items: what belongs to a plan and is about to leave: where its files will stand
 INSERT INTO removal_item (set_id, granule_id, asset_id, path, bytes, reason, state, trash_path, withdrawn)
-SELECT %(id)s, p.granule_id, p.asset_id, p.path, p.bytes, p.reason, 'marked', CASE WHEN NOT p.in_place THEN %(folder)s || p.path END,
-       g.state = 'withdrawn'
-FROM removal_planned p JOIN granule g ON g.id = p.granule_id;
+SELECT %(id)s, granule_id, asset_id, path, bytes, reason, 'marked', CASE WHEN NOT in_place THEN %(folder)s || path END, state = 'withdrawn'
+FROM removal_planned;
 
 -- removal_taken: the same, as a removal goes through it
-SELECT p.granule_id, g.key, p.asset_id, p.path, p.bytes, p.keeper_id, p.in_place, s.state AS asset_state, s.digest, false AS suspect, NULL::text AS trash_path
-FROM removal_planned p JOIN granule g ON g.id = p.granule_id JOIN asset s ON s.id = p.asset_id ORDER BY p.granule_id, p.path;
+SELECT granule_id, key, asset_id, path, bytes, keeper_id, in_place, asset_state, digest, false AS suspect, NULL::text AS trash_path
+FROM removal_planned ORDER BY granule_id, path;
 
 -- removal_forget_old_plans: plans that nobody took up for long; of what has expired none is shown longer than its question waits
 DELETE FROM removal_set WHERE state = 'planned'

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 
 from orbitory.catalogue import Source
 from orbitory.mfp import Parameters
-from orbitory.mfp.places import ensure_places
 from orbitory.site import Site
 
 log = logging.getLogger(__name__)
@@ -46,6 +45,8 @@ def refresh(
         touched = {"granules": granules, "assets": assets}
         if inventory.one("images_among", **touched) is None:
             return 0
+        from orbitory.mfp.places import ensure_places  # shapely: a third of a second, for images alone
+
         ensure_places(site)
         inventory.run("create_footprint_scope", radius_km=told.search_radius_km, **touched)
         inventory.run("weigh_footprint_scope")

@@ -131,11 +131,13 @@ def relink(site: Site, granules: Sequence[int], parameters: Parameters | None = 
     ``parameters``: how footprints are made; by default as the deployment says.
     """
     inventory = site.inventory
-    keys = [row["key"] for row in inventory.all("removal_keys", granules=list(granules))]
-    if keys:
-        inventory.run("rank_versions", keys=keys)
-        inventory.run("prefer_packaging", keys=keys)
-    refresh(site, granules=granules, parameters=parameters)
+    kin = inventory.one("removal_kin", granules=list(granules))
+    assert kin is not None
+    if kin["keys"]:
+        inventory.run("rank_versions", keys=kin["keys"])
+        inventory.run("prefer_packaging", keys=kin["keys"])
+    if kin["images"]:
+        refresh(site, granules=granules, parameters=parameters)
 
 
 def apart(rows: Sequence[Row], whys: dict[int, str]) -> tuple[list[Row], list[Row]]:

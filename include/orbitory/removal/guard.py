@@ -26,6 +26,8 @@ class Share:
 
         >>> str(Share(sensor="WV02", items=30, held=1200))
         '30 of 1,200 of WV02 (2.5 %)'
+        >>> str(Share(sensor="", items=1, held=1))
+        '1 of 1 of no sensor (100 %)'
         """
         percent = 100 * self.items / max(self.held, 1)
         return f"{self.items:,} of {self.held:,} of {self.sensor or 'no sensor'} ({percent:.3g} %)"
@@ -46,11 +48,11 @@ class Limits:
     def exceeded(self, share: Share) -> bool:
         """Whether this much of a sensor needs approval.
 
-        >>> counts = (1, 2), (2, 2), (11, 900), (1001, 10**6)
+        >>> counts = (1, 2), (2, 2), (11, 900), (1001, 10**6), (11, 1_100), (1_000, 10**6), (10, 500)
         >>> [Limits().exceeded(Share(sensor="WV02", items=n, held=held)) for n, held in counts]
-        [False, True, True, True]
+        [False, True, True, True, False, False, False]
         >>> [Limits(both=True).exceeded(Share(sensor="x", items=n, held=held)) for n, held in counts]
-        [False, False, False, False]
+        [False, False, False, False, False, False, False]
         >>> [Limits(share=0.01, items=0, both=True).exceeded(Share(sensor="x", items=1, held=n)) for n in (10, 99, 100)]
         [True, True, False]
         """

@@ -75,8 +75,11 @@ class Sweep:
         return [self._bury(*last)] if last else []
 
     def _bury(self, found: Plan, work: Leaving, rows: list[Row], renamed: Future[Renamed]) -> Swept:
-        work.bury(rows, renamed.result())
-        self._site.inventory.run("removal_finish", id=work.id)
-        outcome = work.outcome()
-        forget(self._site, work.id)
+        moved = renamed.result()
+        with self._site.inventory.transaction():
+            self._site.inventory.run("removal_commit_later")
+            work.bury(rows, moved)
+            self._site.inventory.run("removal_finish", id=work.id)
+            outcome = work.outcome()
+            forget(self._site, work.id)
         return found, outcome

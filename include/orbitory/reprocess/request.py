@@ -271,8 +271,7 @@ def _conditions(site: Site, selection: Selection) -> dict[str, list[str] | None]
         products.add(name)
         if name in catalogue.products:
             products |= set(catalogue.products[name].ids)
-            # Where names tell nothing, granules carry the kind of their bytes instead of a product.
-            sources |= {s.name for s in catalogue.sources.values() if s.grammar == "any" and name in s.products}
+            sources |= catalogue.sources_of_kinds(name)
         elif not any(name in each.ids for each in catalogue.products.values()):
             row = site.inventory.one("reprocess_known_product", product=name)
             if not row or not row["known"]:

@@ -22,6 +22,9 @@ class Limits:
         >>> counts = (1, 10, 1, 99), (6, 10, 6, 99), (3, 3, 3, 99), (5, 9, 5, 9), (10, 2_000, 900, 9_000)
         >>> [Limits().exceeded(*each) for each in counts]
         [False, True, False, True, True]
+        >>> just_not = (6, 12, 6, 99), (3, 4, 3, 99), (4, 9, 4, 99), (10, 500, 10, 5_000)
+        >>> [Limits().exceeded(*each) for each in just_not], Limits().exceeded(11, 1_000, 11, 9_999)
+        ([False, False, False, False], True)
         >>> Limits(few=0).exceeded(1, 10, 1, 1_000), Limits().exceeded(11, 1_100, 11, 1_100)
         (True, False)
         """
