@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from cloning import Clone
@@ -135,12 +136,18 @@ def test_detect_takes_in_what_no_batch_holds_and_nothing_twice(
             (landing / name).write_text(name)
             os.utime(landing / name, (0, 0))
 
-    def detect(run: str) -> int:
+    def detect(run: str, pattern: str = "*") -> int:
         with open_site(actor=run, settings=settings) as site:
-            return sum(batch.count for batch in ingest_steps.detect(site, "correlative").batches)
+            found = ingest_steps.detect(site, "correlative", Selection(pattern=pattern))
+        return sum(batch.count for batch in found.batches)
+
+    def waiting() -> list[tuple[object, ...]]:
+        with psycopg.connect(settings.database) as connection:
+            return connection.execute("SELECT id, name, first_seen FROM arrival WHERE state = 'waiting'").fetchall()
 
     deliver("a/1.txt", "a-2.txt", "b.txt", "gone.txt.part", "stays.txt.part", "z.txt.part")
     assert detect("dag/1") == 3
+    (stays,) = [row for row in waiting() if row[1] == "stays.txt.part"]
     deliver("a/0.txt", "a/2.txt", "zz.txt")
     for name in ("gone.txt.part", "z.txt.part"):
         (landing / name).unlink()
@@ -149,6 +156,8 @@ def test_detect_takes_in_what_no_batch_holds_and_nothing_twice(
         **dict.fromkeys(("a/0.txt", "a/1.txt", "a/2.txt", "a-2.txt", "b.txt", "zz.txt"), "detected"),
         "stays.txt.part": "waiting",
     }
+    assert detect("dag/3", "nothing*") == 0
+    assert waiting() == [stays], "what waits and still stands is the same row, so that it knows how long"
 
 
 def test_a_rehearsal_writes_nothing(settings: Settings, deliver: Deliver) -> None:

@@ -163,10 +163,13 @@ def _candidates(site: Site, source: Source) -> tuple[list[Candidate], list[int]]
             if waits is not None:
                 withdrawn.append(waits["id"])
             known, waits = next(ledger, _END)
-        held = known == name
+        held, waited = known == name, None
+        if held:
+            waited = waits
+            known, waits = next(ledger, _END)
         # What another run archived since its folder was listed is gone by now; what still stands is new.
-        if (not held or waits is not None) and (seen := seen_at(landing, name)):
-            files.append(_candidate(seen, waits if held else None, row["now"]))
+        if (not held or waited is not None) and (seen := seen_at(landing, name)):
+            files.append(_candidate(seen, waited, row["now"]))
     rest = chain([(known, waits)], ledger)
     return files, withdrawn + [waits["id"] for _, waits in rest if waits is not None]
 
