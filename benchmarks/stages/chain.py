@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.deliveries import Delivery, forget, jpss, land
 from benchmarks.site import Bench, command, over_files
@@ -22,13 +23,14 @@ from orbitory.settings import Settings
 
 def _ingest(bench: Bench, delivery: Delivery, program: Sequence[str], *, from_disk: bool = False) -> Case:
     fresh: list[Settings] = []
+    files: list[Path] = []
 
     def ready(side: Side) -> None:
-        if side == "ours":
-            fresh[:] = [bench.site("chain")]
-            land(delivery, fresh[0])
+        fresh[:] = [bench.site("chain")]
+        land(delivery, fresh[0])  # both read files that were written a moment ago
+        files[:] = sorted(fresh[0].landing.rglob("*.h5"))
         if from_disk:
-            forget(fresh[0].landing.rglob("*.h5") if side == "ours" else delivery.files)
+            forget(files)
 
     def ours() -> Done:
         told = json.loads(command(fresh[0], "ingest", "idps", "--workers", "2", "--json"))
@@ -41,7 +43,7 @@ def _ingest(bench: Bench, delivery: Delivery, program: Sequence[str], *, from_di
     return Case(
         what=f"{delivery}{held}, 2 worker processes against 1 process of {program[0]}",
         ours=ours,
-        theirs=lambda: over_files(program, delivery.files),
+        theirs=lambda: over_files(program, files),
         ready=ready,
     )
 

@@ -87,7 +87,8 @@ def test_a_command_that_is_forked_makes_the_calls_of_one_that_is_started(clone: 
             return command(settings, (*started, *strace))
 
         log = settings.landing.parent / "calls.log"
-        found.append(sorted(kills.points(run, log, (*CALLS, "recvfrom"), most=10_000, status=(1,))))
+        # Answers are left out: how many pieces one comes in is a matter of moments.
+        found.append(sorted(kills.points(run, log, CALLS, most=10_000, status=(1,))))
     assert len(found[0]) > 100
     assert found[0] == found[1]
 
