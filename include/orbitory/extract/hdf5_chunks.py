@@ -15,7 +15,7 @@ from orbitory.extract.hdf5_messages import DEFLATE, UNDEFINED, Storage, Unsuppor
 from orbitory.extract.hdf5_space import Space
 
 #: What is stored and what it inflates to may have so many bytes in all; larger files go to the library.
-INFLATED_LIMIT = 64 << 20
+INFLATED_LIMIT = 96 << 20
 #: Place, address, stored bytes, skipped filters.
 _Chunk = tuple[tuple[int, ...], int, int, int]
 

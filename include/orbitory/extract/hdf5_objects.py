@@ -17,8 +17,8 @@ from orbitory.extract.hdf5_messages import Unsupported
 from orbitory.extract.header import Header, text
 from orbitory.model import Finding
 
-#: Larger files are read by the library: it need not read all of them, or their arrays take the time.
-WHOLE_LIMIT = 16 << 20
+#: Larger files are read by the library: where attributes are enough it need not read all; else it takes less memory.
+WHOLE_LIMIT, ELEMENTS_LIMIT = 16 << 20, 48 << 20
 
 
 class Thing(Protocol):
@@ -97,7 +97,7 @@ class _LibraryMembers(Mapping[str, LibraryObject]):
 
 def tree_of(source: OpenFile, *, elements: bool, like: str = "") -> Node | None:
     """The whole file as ``hdf5_bytes`` reads it; None where only the library can tell what it holds."""
-    if source.size > WHOLE_LIMIT:
+    if source.size > (ELEMENTS_LIMIT if elements else WHOLE_LIMIT):
         return None
     try:
         return read_tree(source.whole(), elements=elements, like=like)

@@ -35,6 +35,10 @@ _SETTINGS = {
     "PROJ_NETWORK": "OFF",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
+    # A worker keeps the memory of one file for the next: to get it anew, page by page, costs more than to inflate it.
+    # glibc takes no more than 32 MB.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 
 
