@@ -77,6 +77,15 @@ def validate(archive: Strips) -> None:
     archive.sql("UPDATE footprint_master SET status = 'validated'")
 
 
+@pytest.fixture
+def sites(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """Twenty granules that may go, and a site that is still empty."""
+    with pair(clone, monkeypatch) as both:
+        both.dev.make(20)
+        validate(both.dev)
+        yield both
+
+
 def remove(archive: Strips, where: str = f"id = {FIRST}") -> str:
     """Granules leave as by a list of a person's; the set's hash."""
     keys = tuple(row["key"] for row in archive.sql(f"SELECT key FROM granule WHERE {where}"))

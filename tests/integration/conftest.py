@@ -9,12 +9,13 @@ import pytest
 
 from answers import Answer, Orbitory
 from cloning import clone
+from exporting import sites
 from footprints import Strips, strips
 from orbitory.cli import main
 from orbitory.settings import Settings
 from planning import Archive
 
-__all__ = ["clone"]
+__all__ = ["clone", "sites"]
 
 
 @pytest.fixture

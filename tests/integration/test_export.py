@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,14 +26,6 @@ from orbitory.export import Selection
 from orbitory.export.bag import write_bag
 from orbitory.export.preview import folder_of
 from private_stack.postgres import Cluster
-
-
-@pytest.fixture
-def sites(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    with pair(clone, monkeypatch) as both:
-        both.dev.make(20)
-        validate(both.dev)
-        yield both
 
 
 @pytest.mark.fault("F52", how="the same export twice")

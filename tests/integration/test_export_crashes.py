@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from cloning import Clone
-from exporting import FIRST, Pair, digest_of, make, pair, remove, validate, wrong
+from exporting import FIRST, Pair, digest_of, make, remove, validate, wrong
 from footprints import Strips
 from orbitory import export, removal
 from orbitory.errors import ConfigurationError, IntegrityError
@@ -26,14 +25,6 @@ HELD = "SELECT id FROM hold WHERE released IS NULL"
 
 class Killed(BaseException):
     """As a kill at this very place."""
-
-
-@pytest.fixture
-def sites(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    with pair(clone, monkeypatch) as both:
-        both.dev.make(20)
-        validate(both.dev)
-        yield both
 
 
 @contextmanager

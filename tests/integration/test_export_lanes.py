@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from cloning import Clone
-from exporting import FIRST, Pair, digest_of, pair, validate, wrong, wrong_at
+from exporting import FIRST, Pair, digest_of, validate, wrong, wrong_at
 from faults import kills
 from orbitory import export
 
@@ -49,14 +47,6 @@ for name in ("one", "all", "run", "pipe"):
 from orbitory.cli import main
 sys.exit(main())
 """
-
-
-@pytest.fixture
-def sites(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    with pair(clone, monkeypatch) as both:
-        both.dev.make(20)
-        validate(both.dev)
-        yield both
 
 
 @pytest.fixture

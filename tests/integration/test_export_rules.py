@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,14 +15,6 @@ from orbitory.errors import ConfigurationError, IntegrityError, OrbitoryError, T
 from orbitory.export.compare import Selection
 from orbitory.export.ledger import one_at_a_time
 from orbitory.mfp.rows import refresh
-
-
-@pytest.fixture
-def sites(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    with pair(clone, monkeypatch) as both:
-        both.dev.make(20)
-        validate(both.dev)
-        yield both
 
 
 def orbits(archive: Strips) -> dict[str, Any]:
