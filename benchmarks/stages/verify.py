@@ -1,12 +1,11 @@
 """verify: the bytes are what was announced.
 
 Technique: one pass with two reused buffers of 1 MB; of large files the announced algorithm, by OpenSSL, has this
-thread, while a second one computes our BLAKE3 and reads ahead. Processor time is what it is in one thread.
+thread, while a second one computes our BLAKE3 and reads ahead; where two cores are two threads of one it gains little.
 Limit: the announced algorithm. SHA-256 without instructions of its own does some 0.3 GB a second and core.
 Tried: a buffer for each file (up to 5 times slower on small files), mmap (no gain), O_DIRECT (no gain, on small files
-many times slower), BLAKE3 with threads of its own (slower on small files) or in a thread beside the announced one (no
-gain where two cores are two threads of one), several files at once with vector instructions (5 times as fast, but needs
-a C extension).
+many times slower), BLAKE3 with threads of its own (slower on small files), several files at once with vector
+instructions (5 times as fast, but needs a C extension).
 """
 
 from __future__ import annotations
